@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from leela_probe import conversion, random_networks
-from leela_probe.architectures import PRESETS
-from leela_probe.network import Network, load
-from leela_probe.planes import InputFormat
+from leela_probe.networks import conversion
+from leela_probe.networks.network import Network, load
+from leela_probe.positions.planes import InputFormat
+from leela_probe.weights import random_networks
+from leela_probe.weights.architectures import PRESETS
 
 torch.set_num_threads(1)  # networks this small are several times faster on one
 

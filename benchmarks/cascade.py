@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet
 
-from leela_probe import filters, network
+from leela_probe.networks import network
+from leela_probe.puzzles import filters
 
 
 def main() -> int:

@@ -20,9 +20,11 @@ import chess
 import onnxruntime
 import torch
 
-from leela_probe import conversion, lichess, network, planes
-from leela_probe.lichess import Puzzle
-from leela_probe.network import Network
+from leela_probe.networks import conversion, network
+from leela_probe.networks.network import Network
+from leela_probe.positions import planes
+from leela_probe.puzzles import lichess
+from leela_probe.puzzles.lichess import Puzzle
 
 
 def main() -> None:

@@ -32,11 +32,13 @@ import onnx
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from leela_probe import conversion, effects, patching, random_networks, screen, sweeps
-from leela_probe.architectures import PRESETS, Smolgen
-from leela_probe.network import Network, load
-from leela_probe.pairs import Pair
-from leela_probe.patching import Job
+from leela_probe.experiments import effects, screen, sweeps
+from leela_probe.networks import conversion, patching
+from leela_probe.networks.network import Network, load
+from leela_probe.networks.patching import Job
+from leela_probe.puzzles.pairs import Pair
+from leela_probe.weights import random_networks
+from leela_probe.weights.architectures import PRESETS, Smolgen
 
 SMALL = dataclasses.replace(
     PRESETS["attention"],

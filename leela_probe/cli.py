@@ -3,7 +3,7 @@
 With the rooms of its subcommands the only one that prints and ends the program: with 0 when done,
 1 when it refuses (one clear line, no traceback), 2 for a mistaken command line, 130 when
 interrupted. Every import that takes time is made by the subcommand that needs it. Stands on
-`terminal`, `options` and `listings`, and on the rooms that do the work.
+`commands`, and on the rooms that do the work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import leela_probe
-from leela_probe import options, patch_commands, plot_commands, stats_commands, terminal
+from leela_probe.commands import options, patch, plot, stats, terminal
 
 if TYPE_CHECKING:
     import chess
@@ -95,7 +95,7 @@ def info(
     input_format: options.Format = None,
 ) -> None:
     """Show what a network is: architecture, input format, hash, parity, named activations."""
-    from leela_probe import listings
+    from leela_probe.commands import listings
 
     network = terminal.load(net, device, dtype, input_format)
     console = terminal.console()
@@ -137,7 +137,7 @@ def evaluate(
         assert positions is not None
         rows = _read_positions(positions)
     network = terminal.load(net, device, dtype, input_format)
-    from leela_probe import listings
+    from leela_probe.commands import listings
 
     console = terminal.console()
     for start in range(0, len(rows), _EVALUATED_AT_ONCE):
@@ -205,7 +205,8 @@ def verify(
 
     Ends with 1 if anything differs by more than rounding explains.
     """
-    from leela_probe import lc0_answers, listings, verification
+    from leela_probe.commands import listings
+    from leela_probe.networks import lc0_answers, verification
 
     network = terminal.load(net, device, dtype, input_format)
     comparisons = [verification.between_engines(network)]
@@ -231,7 +232,7 @@ def convert(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Convert a Leela network to ONNX with lc0, its input format noted in the file."""
-    from leela_probe import conversion
+    from leela_probe.networks import conversion
 
     with terminal.overwriting():
         conversion.convert(
@@ -249,8 +250,8 @@ def random(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Write a Leela network with random weights, for trying things out."""
-    from leela_probe import architectures, random_networks
-    from leela_probe.planes import InputFormat
+    from leela_probe.positions.planes import InputFormat
+    from leela_probe.weights import architectures, random_networks
 
     options.choice(preset, architectures.PRESETS, "PRESET")
     options.choice(str(input_format), map(int, InputFormat), "--input-format")
@@ -272,9 +273,9 @@ def random(
 
 # Interventions
 
-app.add_typer(patch_commands.app, name="patch")
-app.add_typer(stats_commands.app, name="stats")
-app.add_typer(plot_commands.app, name="plot")
+app.add_typer(patch.app, name="patch")
+app.add_typer(stats.app, name="stats")
+app.add_typer(plot.app, name="plot")
 
 
 # Puzzles
@@ -312,7 +313,8 @@ def filter_puzzles(
 
     Killed and started again it goes on where it was.
     """
-    from leela_probe import criteria, filters, listings
+    from leela_probe.commands import listings
+    from leela_probe.puzzles import criteria, filters
 
     options.choice(preset, criteria.PRESETS, "--preset")
     chosen = dataclasses.replace(
@@ -382,7 +384,8 @@ def corrupt(
 
     Killed and started again it goes on where it was.
     """
-    from leela_probe import candidates, corruptions, criteria, listings, partners
+    from leela_probe.commands import listings
+    from leela_probe.puzzles import candidates, corruptions, criteria, partners
 
     options.choice(preset, partners.PRESETS, "--preset")
     search = dataclasses.replace(
@@ -427,7 +430,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _histories(weak: str | None, strong: str | None) -> dict[str, Any]:
-    from leela_probe.planes import History
+    from leela_probe.positions.planes import History
 
     kinds = [history.value for history in History]
     return {

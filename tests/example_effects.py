@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from leela_probe.effect_tables import SCHEMA
+from leela_probe.experiments.effect_tables import SCHEMA
 
 PUZZLES, LAYERS, HEADS = 24, 3, 4
 PATTERNS = ("112", "123", "111")

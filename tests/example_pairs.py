@@ -5,7 +5,7 @@ from __future__ import annotations
 import chess
 import numpy as np
 
-from leela_probe.pairs import Pair
+from leela_probe.puzzles.pairs import Pair
 
 BACK_RANK = Pair(
     puzzle_id="backrank",

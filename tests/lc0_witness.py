@@ -12,9 +12,9 @@ import chess
 import numpy as np
 from lczero import backends
 
-from leela_probe import random_networks
-from leela_probe.architectures import Architecture
-from leela_probe.planes import InputFormat
+from leela_probe.positions.planes import InputFormat
+from leela_probe.weights import random_networks
+from leela_probe.weights.architectures import Architecture
 
 REPEATS_ONLY = (InputFormat.CANONICAL_V2, InputFormat.CANONICAL_V2_ARMAGEDDON)
 SHUFFLE = 0.9

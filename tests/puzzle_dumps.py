@@ -6,10 +6,10 @@ from pathlib import Path
 import chess
 import numpy as np
 
-from leela_probe import evaluation
-from leela_probe.disk import sha256
-from leela_probe.encoding import EncodedBoards
-from leela_probe.planes import InputFormat
+from leela_probe.files.disk import sha256
+from leela_probe.networks import evaluation
+from leela_probe.positions.encoding import EncodedBoards
+from leela_probe.positions.planes import InputFormat
 
 COLUMNS = (
     "PuzzleId",

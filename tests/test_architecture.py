@@ -14,40 +14,58 @@ import leela_probe
 
 PACKAGE = Path(leela_probe.__file__).parent
 
+# From the top down: the rooms, and in each of them its modules.
+ROOMS = {
+    # telling
+    "commands": [
+        "patch", "plot", "stats", "terminal", "options", "listings", "progress", "findings",
+        "selections",
+    ],
+    "figures": ["figures", "diagrams", "drawing"],
+    "statistics": [
+        "stats", "comparisons", "split_halves", "observations", "intervals", "resampling",
+    ],
+    # asking
+    "experiments": [
+        "screen", "effects", "sweeps", "piece_heads", "categories", "effect_tables", "held_out",
+    ],
+    "puzzles": [
+        "corruptions", "partners", "scores", "candidates", "similarity",
+        "filters", "cascade", "criteria", "plies", "patterns", "pairs", "lichess",
+    ],
+    # running
+    "networks": [
+        "patching", "measures", "verification", "activations",
+        "network", "sites", "graph", "fusion", "operators", "interventions",
+        "conversion", "onnx_files", "lc0_answers", "evaluation",
+    ],
+    "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
+    # knowing chess, keeping files
+    "positions": ["packing", "fen", "encoding", "planes", "moves", "symmetry", "squares"],
+    "files": ["store", "tables", "disk", "workers", "decompression"],
+}  # fmt: skip
+
 # Imports go down only, those for types and those inside functions too.
 LADDER = [
-    "__main__", "cli", "patch_commands", "plot_commands", "stats_commands", "terminal", "options",
-    "listings", "progress",
-    # telling
-    "findings", "selections", "figures", "diagrams", "drawing",
-    "stats", "comparisons", "split_halves", "observations", "intervals", "resampling",
-    # asking
-    "screen", "effects", "sweeps", "piece_heads", "patching", "measures", "categories",
-    "effect_tables", "held_out",
-    "corruptions", "partners", "scores", "candidates", "similarity",
-    "filters", "cascade", "criteria", "plies", "packing", "patterns", "pairs",
-    # running
-    "verification", "activations",
-    "network", "sites", "graph", "fusion", "operators", "interventions",
-    "conversion", "onnx_files", "lc0_answers",
-    "random_networks", "weights", "headers", "shapes", "schema", "architectures",
-    # keeping files, knowing chess
-    "store", "tables", "disk", "workers", "lichess", "decompression", "fen",
-    "evaluation", "encoding", "planes", "moves", "symmetry", "squares",
+    "__main__", "cli", *(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
 ]  # fmt: skip
 
 # Everything else loads without torch.
 NEEDS_TORCH = {
-    "activations", "effects", "fusion", "graph", "interventions", "measures", "network",
-    "operators", "patching", "piece_heads", "screen", "sites", "sweeps", "verification",
+    "experiments.effects", "experiments.piece_heads", "experiments.screen", "experiments.sweeps",
+    "networks.activations", "networks.fusion", "networks.graph", "networks.interventions",
+    "networks.measures", "networks.network", "networks.operators", "networks.patching",
+    "networks.sites", "networks.verification",
 }  # fmt: skip
 
 
 @cache
 def modules() -> dict[str, ast.Module]:
     return {
-        path.stem: ast.parse(path.read_text(encoding="utf-8"))
-        for path in sorted(PACKAGE.glob("*.py"))
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for path in sorted(PACKAGE.rglob("*.py"))
         if path.stem != "__init__"
     }
 
@@ -60,11 +78,14 @@ def imported(tree: ast.Module) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            if node.module == "leela_probe":
-                found |= {f"leela_probe.{alias.name}" for alias in node.names}
-            else:
-                found.add(node.module or "")
-    return {name.split(".")[1] for name in found if name.startswith("leela_probe.")}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {place(name) for name in found if name.startswith("leela_probe.")}
+
+
+def place(name: str) -> str:
+    """The module in which a dotted name is: `leela_probe.files.store.Stage` in `files.store`."""
+    parts = name.split(".")[1:]
+    return ".".join(parts[: 2 if parts[0] in ROOMS else 1])
 
 
 def loaded_after(code: str) -> set[str]:
@@ -91,14 +112,45 @@ def test_imports_point_down_the_ladder(name):
     assert imported(modules()[name]) <= set(below), f"{name} imports from above"
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_stand_on_rooms_below_them_only(room):
+    used = {
+        name.split(".")[0] for each in ROOMS[room] for name in imported(modules()[f"{room}.{each}"])
+    }
+    order = list(ROOMS)
+    assert used <= set(order[order.index(room) :]), f"{room} imports from a room above"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_modules_of_a_room_import_down_its_own_order(room):
+    for index, name in enumerate(ROOMS[room]):
+        own = {each for each in imported(modules()[f"{room}.{name}"]) if each.split(".")[0] == room}
+        below = {f"{room}.{each}" for each in ROOMS[room][index + 1 :]}
+        assert own <= below, f"{room}.{name} imports from above in its room"
+
+
 def test_an_import_from_above_would_be_seen():
     tree = ast.parse(
         "from leela_probe import cli\n"
         "def late():\n"
-        "    from leela_probe.network import Network\n"
-        "import leela_probe.store\n"
+        "    from leela_probe.networks.network import Network\n"
+        "    from leela_probe.puzzles import filters\n"
+        "import leela_probe.files.store\n"
+        "from leela_probe import weights\n"
     )
-    assert imported(tree) == {"cli", "network", "store"}
+    assert imported(tree) == {
+        "cli", "networks.network", "puzzles.filters", "files.store", "weights"
+    }  # fmt: skip
+    assert "weights" not in LADDER  # a room is no module
+
+
+def test_a_room_is_a_docstring_and_its_modules():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders == set(ROOMS)
+    for room in ROOMS:
+        tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree)
+        assert len(tree.body) == 1, f"{room} does more than say what it is"
 
 
 def test_every_module_says_what_is_public_and_has_it():
@@ -132,7 +184,8 @@ def test_every_module_begins_by_saying_what_it_is_for():
 
 
 def test_importing_the_package_imports_nothing_else():
-    before, after = loaded_after(""), loaded_after("import leela_probe")
+    rooms = "".join(f", leela_probe.{room}" for room in ROOMS)
+    before, after = loaded_after(""), loaded_after(f"import leela_probe{rooms}")
     assert after - before == {"leela_probe"}
 
 

@@ -22,8 +22,9 @@ import torch
 from onnx import TensorProto, helper
 
 import leela_probe
-from leela_probe import symmetry, weights
-from leela_probe.architectures import PRESETS
+from leela_probe.positions import symmetry
+from leela_probe.weights import weights_files
+from leela_probe.weights.architectures import PRESETS
 
 ROOT = Path(leela_probe.__file__).parent.parent
 SAMPLE = ROOT / "puzzles" / "sample.csv"
@@ -528,7 +529,7 @@ def test_eval_agrees_with_lc0_on_every_shared_network(name, shared, run):
     found = [json.loads(line) for line in result.stdout.splitlines()]
     lines = (shared / "oracle" / f"{Path(name).name}.jsonl").read_text().splitlines()
     expected = [json.loads(line) for line in lines]
-    input_format = weights.read_header(path).input_format
+    input_format = weights_files.read_header(path).input_format
     compared = 0
     for row, answer in zip(found, expected, strict=True):
         assert (row["fen"], row["moves"]) == (answer["fen"], answer["moves"])

@@ -147,8 +147,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     folder = f"leela_probe-{leela_probe.__version__}.dist-info/"
     package = {name for name in names if not name.startswith(folder)}
     assert package == {
-        f"leela_probe/{path.name}"
-        for path in (ROOT / "leela_probe").iterdir()
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "leela_probe").rglob("*")
         if path.suffix == ".py" or path.name == "py.typed"
     }
     assert "leela_probe/py.typed" in package
@@ -192,8 +192,9 @@ def test_the_installed_wheel_runs_from_an_empty_folder(built, tmp_path):
 
     program = installed / "bin" / "leela-probe"
     assert run(str(program), "--version") == f"leela-probe {leela_probe.__version__}\n"
-    names = sorted(path.stem for path in (ROOT / "leela_probe").glob("*.py"))
-    code = "\n".join(f"import leela_probe.{name}" for name in names if name != "__init__")
+    paths = sorted(path.relative_to(ROOT) for path in (ROOT / "leela_probe").rglob("*.py"))
+    names = [".".join(path.with_suffix("").parts) for path in paths if path.stem != "__init__"]
+    code = "\n".join(f"import {name}" for name in names)
     where = run(sys.executable, "-c", f"{code}\nprint(leela_probe.cli.__file__)").strip()
     assert Path(where) == installed / "leela_probe" / "cli.py"
     assert list(empty.iterdir()) == []

@@ -6,8 +6,8 @@ from pathlib import Path
 import chess
 import pytest
 
-from leela_probe import lichess
-from leela_probe.lichess import Puzzle
+from leela_probe.puzzles import lichess
+from leela_probe.puzzles.lichess import Puzzle
 
 FOLDER = Path(__file__).parent.parent / "puzzles"
 ROWS = list(lichess.read(FOLDER / "sample.csv"))

@@ -1,0 +1,77 @@
+"""What every subcommand does at the terminal: load a network, show progress, refuse to overwrite.
+
+Stands on `options` and `progress`; what takes time to import is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from leela_probe.commands import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from leela_probe.networks.network import Network
+
+__all__ = ["console", "load", "overwriting", "stage"]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, or whatever the output goes to."""
+    from rich.console import Console
+
+    return Console(highlight=False, stderr=stderr)
+
+
+def load(
+    path: Path, device: str = "cpu", dtype: str = "float32", input_format: int | None = None
+) -> Network:
+    """The network in a file; see `network.load`.
+
+    Raises:
+        typer.BadParameter: if dtype, device or input format is none of those there are.
+    """
+    options.choice(dtype, options.DTYPES, "--dtype")
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", device):
+        raise typer.BadParameter(
+            f"{device!r} is none of cpu, cuda, cuda:0, ...", param_hint="'--device'"
+        )
+    if input_format is not None:
+        from leela_probe.positions.planes import InputFormat
+
+        options.choice(str(input_format), map(int, InputFormat), "--input-format")
+    from leela_probe.networks import network
+
+    return network.load(path, device=device, dtype=dtype, input_format=input_format)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[Any]:
+    """Progress of a stage that goes on where it was when it is started again."""
+    from leela_probe.commands import progress
+
+    try:
+        with overwriting(), progress.shown(console(stderr=True), name) as told:
+            yield told
+    except KeyboardInterrupt:
+        print("leela-probe: interrupted; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def overwriting() -> Iterator[None]:
+    """Says how, where something refuses to overwrite unless it is told to."""
+    from leela_probe.files.store import PlanChangedError
+
+    try:
+        yield
+    except (FileExistsError, PlanChangedError) as error:
+        raise ValueError(f"{str(error).rstrip('.')} (--overwrite)") from None

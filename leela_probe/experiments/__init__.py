@@ -1,0 +1,4 @@
+"""What to change in a network, the effects of all these changes on puzzles, and their table.
+
+Stands on `puzzles`, `networks`, `positions` and `files`.
+"""

@@ -1,0 +1,392 @@
+"""All effects of a sweep estimated from gradients, at the cost of a few passes; the best verified.
+
+The estimate is first order: the gradient of the measure with respect to an activation, times the
+change of that activation (attribution patching, Nanda 2023; Syed et al. 2023). Averaging the
+gradient over inputs between the two boards of a pair is the finer form (integrated gradients over
+the input, Hanna et al. 2024). Estimates rank places; they are no effects, and `verify` measures the
+best exactly.
+
+Stands on `effects`, `networks.patching` and `sweeps`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import torch
+from torch import Tensor
+
+from leela_probe.experiments import effect_tables, effects
+from leela_probe.experiments.effects import Measured
+from leela_probe.experiments.sweeps import Change, Sweep
+from leela_probe.files.store import Finished
+from leela_probe.networks.interventions import Intervention, Patch, Zero
+from leela_probe.networks.network import Network
+from leela_probe.networks.patching import Places
+from leela_probe.positions.planes import History
+from leela_probe.puzzles.pairs import Pair
+
+__all__ = ["SCHEMA", "Agreement", "agreement", "estimate", "run", "verify"]
+
+SCHEMA = effect_tables.SCHEMA.append(pyarrow.field("estimate", pyarrow.float32()))
+"""The columns of a screened effects table: `estimate` beside `effect`."""
+
+_PAIRS_AT_ONCE = 8
+
+
+def estimate(
+    network: Network,
+    pairs: Sequence[Pair],
+    sweep: Sweep,
+    *,
+    measure: str = "log_odds",
+    direction: str = "noising",
+    history: History = History.FILLED,
+    steps: int = 1,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The effects table of a sweep with estimates in the column `estimate` and no effects.
+
+    Args:
+        network: whose runs would be changed.
+        pairs: the puzzles.
+        sweep: its changes must patch, or zero without renormalising.
+        measure: see `effects.measure`.
+        direction: see `effects.measure`.
+        history: see `effects.measure`.
+        steps: 1 takes the gradient at the base board; more average it over that many inputs between
+            base and other board (for sweeps that patch).
+        seed: of the choice of control squares.
+
+    Raises:
+        ValueError: if a change is of another kind, `steps` is not positive, or what
+            `effects.measure` refuses.
+    """
+    if steps < 1:
+        raise ValueError(f"{steps} steps asked for: take at least 1")
+    plan = _Plan(network, steps)
+    tables = []
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        measured = effects.prepare(
+            network,
+            pairs[start : start + _PAIRS_AT_ONCE],
+            sweep,
+            measure=measure,
+            direction=direction,
+            history=history,
+            seed=seed,
+            places=plan.places,
+        )
+        estimates = plan.estimates(measured)
+        tables.append(measured.table(None, estimate=estimates))
+    return effects.join(tables)
+
+
+def verify(
+    network: Network,
+    pairs: Sequence[Pair],
+    sweep: Sweep,
+    *,
+    best: int,
+    measure: str = "log_odds",
+    direction: str = "noising",
+    history: History = History.FILLED,
+    steps: int = 1,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The exact effects of each puzzle's `best` places by the size of their estimates.
+
+    Args:
+        network: whose runs are changed.
+        pairs: the puzzles.
+        sweep: see `estimate`.
+        best: how many places of each puzzle are measured exactly.
+        measure: see `effects.measure`.
+        direction: see `effects.measure`.
+        history: see `effects.measure`.
+        steps: see `estimate`.
+        batch_size: see `effects.measure`.
+        seed: see `effects.measure`.
+
+    Returns:
+        The effects table of these places alone, with the column `estimate` beside `effect`.
+
+    Raises:
+        ValueError: if `best` is not positive; see also `estimate`.
+    """
+    if best < 1:
+        raise ValueError(f"the best {best} places asked for: take at least 1")
+    plan = _Plan(network, steps)
+    tables = []
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        measured = effects.prepare(
+            network,
+            pairs[start : start + _PAIRS_AT_ONCE],
+            sweep,
+            measure=measure,
+            direction=direction,
+            history=history,
+            seed=seed,
+            places=plan.places,
+        )
+        tables.append(_best_rows(plan, measured, best, batch_size))
+    return effects.join(tables)
+
+
+def run(
+    network: Network,
+    puzzles: str | Path,
+    sweep: Sweep,
+    out: str | Path,
+    *,
+    best: int,
+    options: dict[str, object],
+    steps: int = 1,
+    batch_size: int | None = None,
+    **settings: Any,
+) -> Finished:
+    """What `verify` gives, over a file of pairs and written to `out`; a run cut off goes on.
+
+    Args:
+        network: see `verify`.
+        puzzles: see `effects.run`.
+        sweep: see `estimate`.
+        out: see `effects.run`.
+        best: see `verify`.
+        options: what the sweep was made with, for the manifest.
+        steps: see `estimate`.
+        batch_size: see `effects.measure`.
+        **settings: everything else that `effects.run` takes.
+
+    Raises:
+        ValueError: if `best` is not positive; see also `effects.run`.
+    """
+    if best < 1:
+        raise ValueError(f"the best {best} places asked for: take at least 1")
+    plan = _Plan(network, steps)
+
+    def rows(measured: Measured) -> pyarrow.Table:
+        return _best_rows(plan, measured, best, batch_size)
+
+    return effects.run(
+        network,
+        puzzles,
+        sweep,
+        out,
+        options={**options, "screen": best, "steps": steps},
+        batch_size=batch_size,
+        rows=rows,
+        schema=SCHEMA,
+        **settings,
+    )
+
+
+def _best_rows(plan: _Plan, measured: Measured, best: int, batch_size: int | None) -> pyarrow.Table:
+    estimates = plan.estimates(measured)
+    chosen = [np.sort(np.argsort(-np.abs(values), kind="stable")[:best]) for values in estimates]
+    kept = measured.restrict(chosen)
+    return kept.table(
+        kept.run(batch_size=batch_size),
+        estimate=[values[places] for values, places in zip(estimates, chosen, strict=True)],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How well estimates rank the effects of the same runs.
+
+    Attributes:
+        puzzles: over how many puzzles the following are averaged.
+        spearman: rank correlation of estimate and effect within a puzzle.
+        found: share of puzzles whose largest effect is among the `best` largest estimates.
+        overlap: share of the `best` largest effects that are among the `best` largest estimates.
+        best: how many places that was.
+    """
+
+    puzzles: int
+    spearman: float
+    found: float
+    overlap: float
+    best: int
+
+
+def agreement(estimates: pd.DataFrame, exact: pd.DataFrame, *, best: int = 8) -> Agreement:
+    """How the estimates of a sweep compare with its exact effects.
+
+    Args:
+        estimates: from `estimate`.
+        exact: from `effects.measure`, for the same pairs and sweep.
+        best: how many places count as the best.
+
+    Raises:
+        ValueError: if the tables are not of the same runs, or hold no measured puzzle.
+    """
+    from scipy import stats
+
+    keys = ["puzzle_id", "rank", "site", "label", "layer", "head", "square", "query", "key"]
+    same = len(estimates) == len(exact) and all(
+        estimates[key].astype(object).fillna("").tolist()
+        == exact[key].astype(object).fillna("").tolist()
+        for key in keys
+    )
+    if not same:
+        raise ValueError("estimates and exact effects are of different runs: use the same sweep")
+    joined = exact.assign(estimate=estimates["estimate"].to_numpy())
+    joined = joined[joined["verdict"] == effect_tables.MEASURED]
+    rows = []
+    for _, puzzle in joined.groupby(["puzzle_id", "rank"], observed=True, sort=False):
+        sizes, guesses = puzzle["effect"].abs().to_numpy(), puzzle["estimate"].abs().to_numpy()
+        top = np.argsort(-guesses, kind="stable")[:best]
+        true = np.argsort(-sizes, kind="stable")[:best]
+        rows.append(
+            (
+                stats.spearmanr(puzzle["estimate"], puzzle["effect"]).statistic,
+                true[0] in top,
+                len(set(top) & set(true)) / len(true),
+            )
+        )
+    if not rows:
+        raise ValueError("no puzzle was measured: there is nothing to compare")
+    spearman, found, overlap = (float(np.mean(column)) for column in zip(*rows, strict=True))
+    return Agreement(puzzles=len(rows), spearman=spearman, found=found, overlap=overlap, best=best)
+
+
+_Coordinates = tuple[np.ndarray | None, ...]
+
+
+class _Plan:
+    """Where the changes of a sweep read the attribution of each site; kept from batch to batch."""
+
+    def __init__(self, network: Network, steps: int) -> None:
+        self.network, self.steps = network, steps
+        self.places = Places(network)
+        self._readings: dict[int, tuple[Sequence[Change], _Reading]] = {}
+
+    def estimates(self, measured: Measured) -> list[np.ndarray]:
+        """For each good pair the estimated effect of each of its changes."""
+        if not measured.pairs:
+            return []
+        readings = [self._reading(changes) for changes in measured.changes]
+        sites = list(dict.fromkeys(site for reading in readings for site in reading.sites))
+        kinds = {kind for reading in readings for _, kind in reading.maps}
+        maps = self._maps(measured, sites, kinds)
+        return [reading.read(maps, board) for board, reading in enumerate(readings)]
+
+    def _reading(self, changes: Sequence[Change]) -> _Reading:
+        if id(changes) not in self._readings:  # the list is kept, so that its id stays its own
+            self._readings[id(changes)] = (changes, _Reading(changes, self.places))
+        return self._readings[id(changes)][1]
+
+    def _maps(
+        self, measured: Measured, sites: Sequence[str], kinds: set[str]
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """By site and kind of change, place by place: minus the first-order change it makes."""
+        if "zero" in kinds and self.steps > 1:
+            raise ValueError(
+                "steps average over boards to patch from: take 1 where entries are zeroed"
+            )
+        network = self.network
+        start = measured.base_planes.to(network.device)
+        end = measured.other_planes.to(network.device)
+        gradients: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = {}
+        for step in range(self.steps):
+            part = 0.0 if self.steps == 1 else (step + 0.5) / self.steps
+            planes = (start + part * (end - start)).requires_grad_()
+            # gradients are those of the graph's own tensors: a site's view of one is not on the way
+            found = {name: network.site(name) for name in (*measured.output_sites, *sites)}
+            run = network.graph.run(
+                {network.graph.inputs[0]: planes},
+                [site.tensor for site in found.values()],
+                gradients=True,
+            )
+            total = measured.judge(
+                {name: run[found[name].tensor] for name in measured.output_sites}
+            ).sum()
+            raw = torch.autograd.grad(total, [run[found[name].tensor] for name in sites])
+            for name, gradient in zip(sites, raw, strict=True):
+                read = found[name].read(gradient).float() / self.steps
+                gradients[name] = gradients[name] + read if name in gradients else read
+            if self.steps == 1:
+                values = {
+                    name: found[name].read(run[found[name].tensor].detach()).float()
+                    for name in sites
+                }
+        if not values:
+            values = {s: v.float() for s, v in network.run(start, sites).items()}
+        maps: dict[tuple[str, str], np.ndarray] = {}
+        others = network.run(end, sites) if "patch" in kinds else {}
+        for site in sites:
+            axes = network.site(site).axes
+            for kind in kinds:
+                after = others[site].float() if kind == "patch" else 0.0
+                product = -gradients[site] * (after - values[site])
+                if axes[-1] == "width":
+                    product = product.sum(dim=-1)
+                maps[site, kind] = product.cpu().numpy()
+        return maps
+
+
+class _Reading:
+    """The places of a list of changes, site by site, as indices into attribution maps."""
+
+    def __init__(self, changes: Sequence[Change], places: Places) -> None:
+        self.count = len(changes)
+        self.sites: list[str] = []
+        found: dict[tuple[str, str, tuple[bool, ...]], list[tuple[int, _Coordinates]]]
+        found = defaultdict(list)
+        for index, change in enumerate(changes):
+            for made in change.interventions:
+                coordinates = places.of(made)[: _place_axes(places, made)]
+                whole = tuple(axis is None for axis in coordinates)
+                found[made.site, _kind_of(made), whole].append((index, coordinates))
+        self.maps = {(site, kind) for site, kind, _ in found}
+        self.sites = list(dict.fromkeys(site for site, _, _ in found))
+        self._steps: list[tuple[str, str, np.ndarray, dict[int, np.ndarray]]] = []
+        for (site, kind, whole), entries in found.items():
+            lengths = [
+                next((len(axis) for axis in coordinates if axis is not None), 1)
+                for _, coordinates in entries
+            ]
+            rows = np.repeat([index for index, _ in entries], lengths)
+            given = {
+                axis: np.concatenate([part for _, c in entries if (part := c[axis]) is not None])
+                for axis, everywhere in enumerate(whole)
+                if not everywhere
+            }
+            self._steps.append((site, kind, rows, given))
+
+    def read(self, maps: Mapping[tuple[str, str], np.ndarray], board: int) -> np.ndarray:
+        """The estimates of the changes for one board."""
+        result = np.zeros(self.count)
+        for site, kind, rows, given in self._steps:
+            values = maps[site, kind][board]
+            rest = tuple(axis for axis in range(values.ndim) if axis not in given)
+            values = values.sum(axis=rest)
+            picked = values[tuple(given.values())] if given else np.broadcast_to(values, rows.shape)
+            result += np.bincount(rows, weights=picked, minlength=self.count)
+        return result
+
+
+def _place_axes(places: Places, change: Intervention) -> int:
+    axes = places.site(change.site).axes[1:]
+    return len(axes) - (axes[-1] == "width")
+
+
+def _kind_of(change: Intervention) -> str:
+    if isinstance(change.action, Patch):
+        return "patch"
+    if change.action == Zero():
+        return "zero"
+    raise ValueError(
+        f"{type(change.action).__name__} at {change.site} cannot be screened: gradients estimate "
+        "patching and plain zeroing"
+    )

@@ -1,0 +1,449 @@
+"""A loaded Leela network: boards in; policy, WDL and any activation out.
+
+Two engines stand behind one face. onnxruntime evaluates positions on the CPU; the torch graph reads
+and changes activations, and evaluates on a GPU. Loading compares the two and refuses a mismatch.
+
+Stands on `graph`, `sites`, `evaluation`, `positions.encoding`, `conversion` and `onnx_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import chess
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from leela_probe.files import disk
+from leela_probe.networks import conversion, evaluation, onnx_files, sites
+from leela_probe.networks.evaluation import Evaluation
+from leela_probe.networks.graph import Edit, Graph
+from leela_probe.networks.sites import Site
+from leela_probe.positions import encoding
+from leela_probe.positions.encoding import EncodedBoards
+from leela_probe.positions.planes import History, InputFormat
+
+__all__ = ["MismatchError", "Network", "Outputs", "load"]
+
+_DTYPES = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+# What lower precision may differ by from float32 and still be the same network.
+_TOLERANCE = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.25, "float16": 0.05}
+
+# Positions on which loading compares the two engines: opening, attack, endgame, promotion.
+_CHECK_FENS = (
+    "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
+    "2r2r1k/6pp/p1q2p2/1p6/3R1N2/PQ2P2P/1P3PP1/6K1 w - - 5 32",
+    "8/1R6/p1pk4/2q3bp/1QP5/P7/KP6/3r4 b - - 3 45",
+    "5rk1/n2P3p/1p2p1pQ/pP6/q3p1p1/8/5PPP/5RK1 w - - 0 35",
+)
+
+
+class MismatchError(ValueError):
+    """The torch graph and onnxruntime answer differently for the same network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What a network gives for ready-made planes, before anything is known of legal moves.
+
+    Attributes:
+        logits: the raw policy.
+        wdl: probabilities of win, draw and loss; None if the network has no such head.
+        value: the scalar value, -1 to 1; None unless the network has that head.
+        moves_left: expected number of plies left; None if the network has no such head.
+    """
+
+    logits: Float32[np.ndarray, "board slot"]
+    wdl: Float32[np.ndarray, "board outcome"] | None
+    value: Float32[np.ndarray, "board"] | None
+    moves_left: Float32[np.ndarray, "board"] | None
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    input_format: InputFormat | int | None = None,
+    no_history: bool | None = None,
+    policy_head: str = "vanilla",
+    value_head: str = "winner",
+    cache: str | Path | None = None,
+    threads: int | None = None,
+) -> Network:
+    """The network in a file, ready to evaluate positions and to give its activations.
+
+    Args:
+        path: an `.onnx` file, or a `.pb.gz` or `.pb` file, which lc0 converts once.
+        device: where the torch graph runs: "cpu", "cuda", "cuda:1", ...
+        dtype: what it computes in: "float32", "tf32" (float32 with rounded products, on CUDA),
+            "bfloat16" or "float16". Results are float32; `Network.parity` is the error.
+        input_format: how boards become planes. By default what the file says: a `.pb.gz` always
+            does, an ONNX file made by this package too; other ONNX files are taken as classical.
+        no_history: True zeroes the planes of history (12 to 103). By default what the file says.
+        policy_head: which of several policy heads of a `.pb.gz` to take.
+        value_head: which of several value heads of a `.pb.gz` to take.
+        cache: the folder that keeps converted networks; by default `conversion.cache_folder()`.
+        threads: CPU threads of onnxruntime; by default one for each core.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or no lc0 to convert it.
+        ValueError: if it is no Leela network, or an argument is unknown.
+        UnsupportedOperatorError: if the torch graph cannot run it.
+        MismatchError: if the torch graph and onnxruntime disagree.
+    """
+    path = Path(path)
+    if dtype not in _DTYPES:
+        raise ValueError(f"unknown dtype {dtype!r}: choose {', '.join(_DTYPES)}")
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(device)!r} asked for, but torch sees no CUDA device here")
+    if dtype == "tf32" and device.type != "cuda":
+        raise ValueError(f"dtype 'tf32' needs a CUDA device, and the device is {str(device)!r}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no network at {path}: expected an .onnx, .pb.gz or .pb file")
+    is_onnx = path.suffix == ".onnx"
+    onnx_path = (
+        path
+        if is_onnx
+        else conversion.to_onnx(path, policy_head=policy_head, value_head=value_head, cache=cache)
+    )
+    model = onnx_files.read(onnx_path)
+    notes = onnx_files.metadata(model)
+    if input_format is None:
+        input_format = int(notes.get("leela_probe.input_format", InputFormat.CLASSICAL))
+    if no_history is None:
+        no_history = notes.get("no_history", "false").lower() == "true"
+    return Network(
+        name=path.name.removesuffix(".gz").rsplit(".", 1)[0],
+        path=path,
+        sha256=disk.sha256(path),
+        model=onnx_files.to_float32(model),
+        input_format=InputFormat(input_format),
+        no_history=no_history,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+    )
+
+
+class Network:
+    """A loaded network; `load` makes it.
+
+    Attributes:
+        name: the file's name without its endings.
+        path: the file.
+        sha256: of the file's bytes.
+        metadata: the ONNX file's notes.
+        input_format: how boards become planes.
+        no_history: True if the planes of history are zeroed.
+        device: where the torch graph runs.
+        dtype: the type it computes in.
+        graph: the torch graph, for work with ONNX names.
+        sites: the named activations, in the order of computing.
+        layers: number of encoder layers, or of blocks of a residual tower.
+        heads: attention heads of a layer; 0 in a residual tower.
+        width: of the residual stream.
+        parity: largest difference in a legal move's probability between the torch graph and
+            onnxruntime over the positions compared on loading.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        path: Path,
+        sha256: str,
+        model: onnx.ModelProto,
+        input_format: InputFormat,
+        no_history: bool,
+        device: torch.device,
+        dtype: str,
+        threads: int | None,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.sha256 = sha256
+        self.metadata = onnx_files.metadata(model)
+        self.input_format = input_format
+        self.no_history = no_history
+        self.device = device
+        self.dtype = dtype
+        self.graph = Graph(model, device=device, dtype=_DTYPES[dtype], tf32=dtype == "tf32")
+        self.sites: Mapping[str, Site] = sites.find(self.graph)
+        self._outputs = _roles(self.graph.outputs, path)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        # threads that spin while they wait slow down the other network and the worker processes
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self.layers = 1 + max(
+            (site.layer for site in self.sites.values() if site.layer is not None), default=-1
+        )
+        self.parity = self._check()
+        shapes = self.capture(
+            [chess.Board()], [key for key in ("embedding", "layer0.pattern") if key in self.sites]
+        )
+        self.width = shapes["embedding"].shape[-1]
+        self.heads = shapes["layer0.pattern"].shape[1] if "layer0.pattern" in shapes else 0
+
+    def __repr__(self) -> str:
+        heads = f", {self.heads} heads" if self.heads else ""
+        return (
+            f"<Network {self.name!r}: {self.layers} layers x {self.width}{heads}, input format "
+            f"{self.input_format.name.lower()}, {self.dtype} on {self.device}>"
+        )
+
+    @property
+    def body(self) -> str:
+        """`attention` or `residual tower`."""
+        return "attention" if "layer0.pattern" in self.sites else "residual tower"
+
+    @property
+    def parameters(self) -> int:
+        """How many real numbers the file holds as weights."""
+        return sum(
+            value.numel() for value in self.graph.constants.values() if value.is_floating_point()
+        )
+
+    def encode(
+        self, boards: Sequence[chess.Board], *, history: History = History.FILLED
+    ) -> EncodedBoards:
+        """The boards as this network takes them. See `encoding.encode`."""
+        return encoding.encode(
+            boards, input_format=self.input_format, history=history, no_history=self.no_history
+        )
+
+    def evaluate(
+        self,
+        boards: Sequence[chess.Board] | EncodedBoards,
+        *,
+        batch_size: int = 256,
+        history: History = History.FILLED,
+    ) -> Evaluation:
+        """What the network says of each board.
+
+        Args:
+            boards: positions, with what is known of their past in the move stack; or positions that
+                `encode` has packed already.
+            batch_size: how many go through the network at once; the answers do not depend on it.
+            history: what stands for positions before the known ones; unused for packed positions.
+
+        Example:
+            >>> network = load(getfixture("attention_file"))
+            >>> evaluation = network.evaluate([chess.Board()])
+            >>> len(evaluation.policy(0))
+            20
+        """
+        packed, parts = [], []
+        for some in self._batches(boards, batch_size, history):
+            packed.append(some)
+            parts.append(self.evaluate_planes(some.planes()))
+        if not parts:
+            parts = [self.evaluate_planes(np.zeros((0, 112, 8, 8), dtype=np.float32))]
+        encoded = boards if isinstance(boards, EncodedBoards) else encoding.concatenate(packed)
+        return evaluation.from_logits(
+            encoded,
+            np.concatenate([part.logits for part in parts]),
+            wdl=_concatenate([part.wdl for part in parts]),
+            value=_concatenate([part.value for part in parts]),
+            moves_left=_concatenate([part.moves_left for part in parts]),
+        )
+
+    def _batches(
+        self, boards: Sequence[chess.Board] | EncodedBoards, batch_size: int, history: History
+    ) -> Iterator[EncodedBoards]:
+        """The boards packed batch by batch."""
+        for start in range(0, len(boards), batch_size):
+            some = boards[start : start + batch_size]
+            yield some if isinstance(some, EncodedBoards) else self.encode(some, history=history)
+
+    def evaluate_planes(
+        self, planes: Float32[np.ndarray, "board plane rank file"], *, engine: str | None = None
+    ) -> Outputs:
+        """What the network gives for ready-made planes, in one batch.
+
+        Args:
+            planes: as `EncodedBoards.planes` makes them.
+            engine: "onnxruntime" or "torch"; by default onnxruntime for float32 on the CPU.
+        """
+        if engine is None:
+            plain = self.device.type == "cpu" and self.dtype == "float32"
+            engine = "onnxruntime" if plain else "torch"
+        if engine not in ("onnxruntime", "torch"):
+            raise ValueError(f"unknown engine {engine!r}: choose onnxruntime or torch")
+        planes = np.ascontiguousarray(planes, dtype=np.float32)
+        names = list(self._outputs.values())
+        if planes.shape[0] == 0:  # onnxruntime refuses some reshapes of nothing
+            values = [v[:0] for v in self._run_session(np.zeros((1, 112, 8, 8), dtype=np.float32))]
+        elif engine == "onnxruntime":
+            values = self._run_session(planes)
+        else:
+            found = self.graph.run({self.graph.inputs[0]: torch.from_numpy(planes)}, names)
+            values = [found[name].float().cpu().numpy() for name in names]
+        return self._as_outputs(dict(zip(self._outputs, values, strict=True)))
+
+    def _run_session(self, planes: np.ndarray) -> list[np.ndarray]:
+        return list(self._session.run(list(self._outputs.values()), {self.graph.inputs[0]: planes}))
+
+    def _as_outputs(self, values: Mapping[str, np.ndarray]) -> Outputs:
+        def column(role: str) -> np.ndarray | None:
+            return values[role].reshape(-1) if role in values else None
+
+        return Outputs(
+            logits=values["policy"],
+            wdl=values.get("wdl"),
+            value=column("value"),
+            moves_left=column("mlh"),
+        )
+
+    def site(self, name: str) -> Site:
+        """The site of that name, semantic (`layer3.pattern`) or ONNX (`/encoder3/mha/QK/softmax`).
+
+        Raises:
+            KeyError: naming the nearest right names, if there is none.
+        """
+        return sites.resolve(name, self.sites, self.graph)
+
+    def run(
+        self,
+        planes: Tensor,
+        wanted: Sequence[str],
+        *,
+        edits: Mapping[str, Edit] | None = None,
+        gradients: bool = False,
+    ) -> dict[str, Tensor]:
+        """The wanted activations of one batch of planes, with edits applied on the way.
+
+        Args:
+            planes: `board plane rank file`.
+            wanted: names of sites; each comes back with its named axes.
+            edits: functions of an activation (with its named axes), by the name of the site.
+            gradients: True records the run for autograd.
+
+        Raises:
+            KeyError: if there is no such site.
+            ValueError: if an edit has no influence on what is wanted and so would never happen.
+        """
+        found = {name: self.site(name) for name in wanted}
+        values = self.graph.run(
+            {self.graph.inputs[0]: planes},
+            [site.tensor for site in found.values()],
+            edits={
+                site.tensor: _through(site, edit)
+                for site, edit in ((self.site(name), edit) for name, edit in (edits or {}).items())
+            },
+            gradients=gradients,
+        )
+        return {name: site.read(values[site.tensor]) for name, site in found.items()}
+
+    def stream(
+        self,
+        boards: Sequence[chess.Board] | EncodedBoards,
+        wanted: Sequence[str],
+        *,
+        batch_size: int = 64,
+        history: History = History.FILLED,
+    ) -> Iterator[dict[str, Tensor]]:
+        """The wanted activations batch by batch; see `capture`."""
+        for name in wanted:
+            self.site(name)
+        for packed in self._batches(boards, batch_size, history):
+            yield self.run(torch.from_numpy(packed.planes()), wanted)
+
+    def capture(
+        self,
+        boards: Sequence[chess.Board] | EncodedBoards,
+        wanted: Sequence[str],
+        *,
+        batch_size: int = 64,
+        history: History = History.FILLED,
+    ) -> dict[str, Tensor]:
+        """The wanted activations of all boards, by the names they were asked for.
+
+        Args:
+            boards: at least one position.
+            wanted: names of sites (see `sites`) or of ONNX tensors.
+            batch_size: how many boards run at once.
+            history: what stands for positions before the known ones.
+
+        Raises:
+            KeyError: naming the nearest right names, if there is no such site.
+            ValueError: if there are no boards.
+
+        Example:
+            >>> network = load(getfixture("attention_file"))
+            >>> network.capture([chess.Board()], ["layer0.pattern"])["layer0.pattern"].shape[2:]
+            torch.Size([64, 64])
+        """
+        parts = list(self.stream(boards, wanted, batch_size=batch_size, history=history))
+        if not parts:
+            raise ValueError("no boards to capture activations of: give at least one")
+        if len(parts) == 1:
+            return parts[0]
+        return {name: torch.cat([part[name] for part in parts]) for name in wanted}
+
+    def _check(self) -> float:
+        """The largest difference between the engines in the probability of a legal move."""
+        encoded = self.encode([chess.Board(fen) for fen in _CHECK_FENS])
+        planes = encoded.planes()
+        graph, session = (
+            self.evaluate_planes(planes, engine=engine) for engine in ("torch", "onnxruntime")
+        )
+        policies = [
+            np.exp(evaluation.log_softmax_over_legal_moves(outputs.logits, encoded))
+            for outputs in (graph, session)
+        ]
+        worst = _difference(*policies)
+        values = [_difference(graph.wdl, session.wdl), _difference(graph.value, session.value)]
+        tolerance = _TOLERANCE[self.dtype]
+        if not all(found <= tolerance for found in (worst, *values)):  # a NaN is a mismatch
+            raise MismatchError(
+                f"{self.path}: the torch graph on {self.device} in {self.dtype} and onnxruntime "
+                f"differ by {worst:.2g} in the probability of a move and {max(values):.2g} in the "
+                f"value, more than {tolerance:g}: the graph is read wrongly, please report it "
+                "with this file"
+            )
+        return worst
+
+
+def _difference(first: np.ndarray | None, second: np.ndarray | None) -> float:
+    return 0.0 if first is None or second is None else float(np.abs(first - second).max())
+
+
+def _roles(outputs: Sequence[str], path: Path) -> dict[str, str]:
+    """Which output is the policy, the WDL, the scalar value and the moves left."""
+    roles = {
+        role: name for name in outputs for role in ("policy", "wdl", "value", "mlh") if role in name
+    }
+    if "policy" not in roles:
+        raise ValueError(
+            f"{path} has the outputs {', '.join(outputs)}: expected one named like "
+            "'/output/policy', as lc0's leela2onnx writes it"
+        )
+    return roles
+
+
+def _through(site: Site, edit: Edit) -> Edit:
+    return lambda value: site.write(edit(site.read(value)))
+
+
+def _concatenate(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    arrays = [part for part in parts if part is not None]
+    return np.concatenate(arrays) if arrays else None

@@ -1,0 +1,238 @@
+"""The corrupted partners of a file of puzzles.
+
+`run` writes for each puzzle the smallest change that spoils its best move, with every score, or why
+there is none. Stands on `partners`, `patterns`, `lichess`, `files.workers` and `files.store`; loads
+without torch, since the networks come as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import chess
+import pyarrow
+
+from leela_probe.files import store
+from leela_probe.files.store import Finished, Progress
+from leela_probe.files.workers import Pool, beside, default_count
+from leela_probe.puzzles import lichess, partners, patterns, plies
+from leela_probe.puzzles.candidates import third_mover_square
+from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
+from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Search, Trial
+
+if TYPE_CHECKING:
+    from leela_probe.networks.network import Network
+
+__all__ = ["SCHEMA", "run"]
+
+_TEXT, _NUMBER, _COUNT = pyarrow.string(), pyarrow.float32(), pyarrow.int32()
+SCHEMA = pyarrow.schema(
+    [
+        ("puzzle_id", _TEXT),
+        ("fen", _TEXT),  # before the set-up move, as in the dump
+        ("moves", _TEXT),  # the set-up move, then the solution
+        ("verdict", _TEXT),
+        ("rank", _COUNT),  # 1 is the nearest partner
+        ("clean_fen", _TEXT),  # the solver to move
+        ("corrupted_fen", _TEXT),
+        ("change", _TEXT),  # remove, add or move
+        ("piece", _TEXT),  # that is removed, added or moved
+        ("squares", _TEXT),  # that change
+        # Scores of the pair.
+        ("d_log_odds_weak", _NUMBER),  # clean minus corrupted, in nats
+        ("d_value_strong", _NUMBER),  # corrupted minus clean, win minus loss
+        ("strong_p_corrupted", _NUMBER),  # strong network: probability of the first move
+        ("jsd", _NUMBER),  # of the weak network's policies, in nats
+        ("strong_p_clean", _NUMBER),
+        ("strong_value_clean", _NUMBER),
+        ("weak_p_clean", _NUMBER),
+        # What is changed.
+        ("moves_king", pyarrow.bool_()),
+        ("touches_line", pyarrow.bool_()),  # a square from or to which the solution moves
+        ("touches_third_mover", pyarrow.bool_()),
+        # How many candidates were left after each stage.
+        ("generated", _COUNT),
+        ("allowed", _COUNT),
+        ("valid", _COUNT),
+        ("playable", _COUNT),  # the first move is legal
+        ("similar", _COUNT),  # the weak network's log odds of it do not fall
+        ("near", _COUNT),  # and its policy is near
+        ("asked", _COUNT),  # the strong network was asked, the nearest first
+        # From the puzzle.
+        ("pattern", _TEXT),
+        ("reason", _TEXT),  # why a malformed row is malformed
+        ("rating", _COUNT),
+        ("themes", _TEXT),
+        ("game_id", _TEXT),
+        ("line", pyarrow.int64()),
+    ]
+)
+"""The columns of the output."""
+
+
+def run(
+    puzzles: str | Path,
+    out: str | Path,
+    *,
+    strong: Network,
+    weak: Network,
+    search: Search = PRESETS["default"],
+    verdicts: Sequence[str] = ("kept",),
+    batch_size: int = 256,
+    chunk_rows: int = 32,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Finished:
+    """The corrupted partners of puzzles, written to `out`; a run that was cut off goes on.
+
+    The columns are those of `SCHEMA`; a row for each puzzle in the order of the file, or as
+    many as `search.keep` allows where more partners are found.
+
+    Args:
+        puzzles: what the filter wrote; or a dump, of which every puzzle is taken.
+        out: the table to write, `.parquet` or `.csv`; see `store.Stage`.
+        strong: the network whose best move the change must spoil; it needs a value head.
+        weak: the network that must not notice.
+        search: what a partner has to be.
+        verdicts: which of the filter's verdicts to take.
+        batch_size: positions that go through a network at once.
+        chunk_rows: puzzles that are finished together, and so the most that a kill costs.
+        workers: processes that make and encode candidates; by default
+            `workers.default_count()`. The output does not depend on it.
+        overwrite: see `store.Stage`.
+        progress: called after each part; see `store.Progress`.
+
+    Raises:
+        NotAPuzzleDumpError: the file holds no puzzles.
+        ValueError: the strong network has no value head.
+        FileExistsError: the output is finished; and what else `store.Stage` raises.
+    """
+    weak_view = plies.view(weak, search.weak_history)
+    strong_view = plies.view(strong, search.strong_history)
+    with store.Stage(
+        out,
+        name="corrupt",
+        inputs={"puzzles": puzzles, "strong": strong.path, "weak": weak.path},
+        loaded={"strong": strong.sha256, "weak": weak.sha256},
+        options={
+            "search": asdict(search),
+            "verdicts": list(verdicts),
+            "batch_size": batch_size,
+            "chunk_rows": chunk_rows,
+            "strong": plies.network_facts(strong),
+            "weak": plies.network_facts(weak),
+        },
+        schema=SCHEMA,
+        verdicts=VERDICTS,
+        overwrite=overwrite,
+        progress=progress,
+    ) as stage:
+        if not stage.assembled:
+            chunks = stage.unfinished(
+                _wanted(puzzles, verdicts),
+                size=chunk_rows,
+                total=sum(1 for _ in _wanted(puzzles, verdicts)),
+            )
+            prepare = partial(
+                partners.prepare, search=search, weak_view=weak_view, strong_view=strong_view
+            )
+            with Pool(default_count() if workers is None else workers) as pool:
+                for chunk, prepared in beside(pool, prepare, chunks, lambda chunk: chunk.rows):
+                    outcomes = partners.find(
+                        prepared,
+                        strong=strong,
+                        weak=weak,
+                        search=search,
+                        strong_view=strong_view,
+                        batch_size=batch_size,
+                    )
+                    stage.add(chunk, _table(prepared.trials, outcomes))
+        return stage.finish()
+
+
+def _wanted(puzzles: str | Path, verdicts: Sequence[str]) -> Iterator[Row | MalformedRow]:
+    """The rows with one of these verdicts; all rows of a file without verdicts."""
+    for row in lichess.rows(puzzles):
+        if isinstance(row, MalformedRow) or not row.verdict or row.verdict in verdicts:
+            yield row
+
+
+def _table(
+    trials: Sequence[Trial | MalformedRow], outcomes: Sequence[Outcome | None]
+) -> pyarrow.Table:
+    columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+
+    def add(record: dict[str, object]) -> None:
+        for name, values in columns.items():
+            values.append(record.get(name))
+
+    for trial, outcome in zip(trials, outcomes, strict=True):
+        if isinstance(trial, MalformedRow):
+            add(
+                {
+                    "puzzle_id": trial.puzzle_id,
+                    "fen": trial.fen or None,
+                    "moves": trial.moves or None,
+                    "verdict": "malformed",
+                    "reason": trial.reason,
+                    "line": trial.line,
+                }
+            )
+            continue
+        assert outcome is not None
+        facts = _facts(trial, outcome)
+        if not outcome.partners:
+            add(facts)
+        for rank, partner in enumerate(outcome.partners, 1):
+            verdict = "found" if rank == 1 else "further"
+            add(facts | _pair(trial.puzzle, partner) | {"rank": rank, "verdict": verdict})
+    return pyarrow.table(columns, schema=SCHEMA)
+
+
+def _facts(trial: Trial, outcome: Outcome) -> dict[str, object]:
+    puzzle = trial.puzzle
+    return {
+        "puzzle_id": puzzle.puzzle_id,
+        "fen": puzzle.fen,
+        "moves": " ".join(puzzle.moves),
+        "verdict": outcome.verdict,
+        "clean_fen": trial.clean_fen,
+        "strong_p_clean": outcome.strong_p,
+        "strong_value_clean": outcome.value,
+        "weak_p_clean": outcome.weak_p,
+        "generated": trial.generated,
+        "allowed": trial.allowed,
+        "valid": trial.valid,
+        "playable": len(trial.changes),
+        "similar": outcome.similar,
+        "near": outcome.near,
+        "asked": outcome.asked,
+        "pattern": patterns.label(puzzle.principal_variation),
+        "rating": puzzle.rating,
+        "themes": " ".join(puzzle.themes) or None,
+        "game_id": puzzle.game_id,
+        "line": puzzle.line,
+    }
+
+
+def _pair(puzzle: Puzzle, partner: Partner) -> dict[str, object]:
+    line = puzzle.principal_variation
+    squares = set(partner.change.squares)
+    return {
+        "corrupted_fen": partner.fen,
+        "change": partner.change.kind,
+        "piece": partner.change.piece.symbol(),
+        "squares": partner.change.square_names,
+        "d_log_odds_weak": partner.d_log_odds_weak,
+        "d_value_strong": partner.d_value_strong,
+        "strong_p_corrupted": partner.strong_p,
+        "jsd": partner.jsd,
+        "moves_king": partner.change.piece.piece_type == chess.KING,
+        "touches_line": any({move.from_square, move.to_square} & squares for move in line),
+        "touches_third_mover": third_mover_square(puzzle.board(), line) in squares,
+    }

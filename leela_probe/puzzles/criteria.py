@@ -1,0 +1,120 @@
+"""What a puzzle has to be to be kept, and the verdict on one.
+
+A right first move is evidence of look-ahead in puzzles that a weak network does not see, that a
+strong network solves, and whose answer is forced. The thresholds are those of Jenner et al. (2024),
+`scripts/make_puzzles.py` of their code. Stands on `plies` and `lichess`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from leela_probe.positions.planes import History
+from leela_probe.puzzles.lichess import MalformedRow, Puzzle
+from leela_probe.puzzles.plies import Ply
+
+__all__ = ["PRESETS", "VERDICTS", "Criteria", "strong_minimum", "verdict"]
+
+VERDICTS = (
+    "malformed",
+    "mate_in_1",
+    "too_short",
+    "not_hard",
+    "not_correct",
+    "not_forcing",
+    "kept",
+)
+"""What can become of a puzzle, in the order of the questions: the first that applies counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """Thresholds, and what the networks are told of earlier positions.
+
+    Attributes:
+        hard: the weak network gives the first move less than this probability.
+        correct: the strong network gives each of the solver's moves more than this.
+        forcing: the weak network gives the answer to the first move more than this.
+        plies: the solution has at least so many.
+        weak_history: history as the weak network gets it.
+        strong_history: history as the strong network gets it.
+    """
+
+    hard: float = 0.05
+    correct: float = 0.5
+    forcing: float = 0.7
+    plies: int = 3
+    weak_history: History = History.FILLED
+    strong_history: History = History.FILLED
+
+
+PRESETS: Mapping[str, Criteria] = MappingProxyType(
+    {
+        "default": Criteria(),
+        # The paper's code fed its weak network the current position eight times, seven of them
+        # marked as repetitions; its strong network got the known positions and ignored them.
+        "jenner2024": Criteria(weak_history=History.JENNER2024_WEAK, strong_history=History.KNOWN),
+    }
+)
+"""Criteria by name. All have the paper's thresholds; `jenner2024` has its kinds of history too."""
+
+
+def verdict(
+    puzzle: Puzzle | MalformedRow,
+    criteria: Criteria,
+    *,
+    weak: Mapping[int, Ply],
+    strong: Mapping[int, Ply],
+) -> str | None:
+    """The first of `VERDICTS` that applies; None where it takes an answer that is not there yet.
+
+    A mate in one is what the dump's theme `mateIn1` says; where it has no themes, a solution of one
+    move is too short anyway.
+
+    Args:
+        puzzle: a row of the dump.
+        criteria: the thresholds.
+        weak: the weak network's answers by ply; plies 0 and 1 count.
+        strong: the strong network's answers by ply; the solver's, 0, 2, 4, ..., count.
+
+    Example:
+        >>> puzzle = Puzzle(puzzle_id="x", fen="", moves=("a2e2", "d1d8", "e2e8", "d8e8"),
+        ...                 rating=None, themes=(), game_id=None, line=2)
+        >>> def ply(probability):
+        ...     return Ply(probability=probability, top="", legal=9, q=None, wdl=None)
+        >>> verdict(puzzle, Criteria(), weak={0: ply(0.2)}, strong={})
+        'not_hard'
+        >>> print(verdict(puzzle, Criteria(), weak={0: ply(0.01)}, strong={0: ply(0.9)}))
+        None
+        >>> verdict(puzzle, Criteria(), weak={0: ply(0.01)}, strong={0: ply(0.9), 2: ply(0.5)})
+        'not_correct'
+    """
+    if isinstance(puzzle, MalformedRow):
+        return "malformed"
+    if "mateIn1" in puzzle.themes:
+        return "mate_in_1"
+    length = len(puzzle.moves) - 1
+    if length < criteria.plies:
+        return "too_short"
+    if 0 not in weak:
+        return None
+    if not weak[0].probability < criteria.hard:
+        return "not_hard"
+    solver = range(0, length, 2)
+    if any(not strong[ply].probability > criteria.correct for ply in solver if ply in strong):
+        return "not_correct"
+    if any(ply not in strong for ply in solver) or (length > 1 and 1 not in weak):
+        return None
+    if length > 1 and not weak[1].probability > criteria.forcing:
+        return "not_forcing"
+    return "kept"
+
+
+def strong_minimum(puzzle: Puzzle, strong: Mapping[int, Ply]) -> float | None:
+    """The least probability over the solver's moves; None unless each of them was evaluated."""
+    solver = range(0, len(puzzle.moves) - 1, 2)
+    if any(ply not in strong for ply in solver):
+        return None
+    return min(strong[ply].probability for ply in solver)

@@ -1,0 +1,216 @@
+"""Which puzzles of a dump to keep, and why each other one was dropped.
+
+`run` writes a verdict for every row, with the probabilities that decided. Stands on `cascade`,
+`criteria`, `patterns`, `lichess`, `files.workers` and `files.store`; loads without torch, since the
+networks come as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow
+
+from leela_probe.files import store
+from leela_probe.files.store import Finished, Progress
+from leela_probe.files.workers import Pool, default_count
+from leela_probe.puzzles import cascade, lichess, patterns, plies
+from leela_probe.puzzles.cascade import Judged
+from leela_probe.puzzles.criteria import PRESETS, VERDICTS, Criteria, strong_minimum
+from leela_probe.puzzles.lichess import MalformedRow, Puzzle
+from leela_probe.puzzles.plies import Ply
+
+if TYPE_CHECKING:
+    from leela_probe.networks.network import Network
+
+__all__ = ["SCHEMA", "run"]
+
+_TEXT, _NUMBER = pyarrow.string(), pyarrow.float32()
+SCHEMA = pyarrow.schema(
+    [
+        ("puzzle_id", _TEXT),
+        ("fen", _TEXT),  # before the set-up move, as in the dump
+        ("moves", _TEXT),  # the set-up move, then the solution
+        ("verdict", _TEXT),
+        ("weak_p1", _NUMBER),  # weak network: probability of the solver's first move
+        ("strong_min_player", _NUMBER),  # strong network: the least over the solver's moves
+        ("weak_p2", _NUMBER),  # weak network: probability of the answer to the first move
+        ("pattern", _TEXT),  # of the solution's target squares
+        ("eq12", pyarrow.bool_()),  # the first and the second move share their target square
+        ("eq13", pyarrow.bool_()),
+        ("eq23", pyarrow.bool_()),
+        ("reason", _TEXT),  # why a malformed row is malformed
+        # From here on one entry a ply of the solution, missing where it was not computed.
+        ("strong_p", pyarrow.list_(_NUMBER)),  # probability of the solution's move
+        ("weak_p", pyarrow.list_(_NUMBER)),
+        ("strong_top", pyarrow.list_(_TEXT)),  # the likeliest move
+        ("weak_top", pyarrow.list_(_TEXT)),
+        ("strong_q", pyarrow.list_(_NUMBER)),  # from the side to move
+        ("weak_q", pyarrow.list_(_NUMBER)),
+        ("strong_wdl", pyarrow.list_(pyarrow.list_(_NUMBER))),
+        ("weak_wdl", pyarrow.list_(pyarrow.list_(_NUMBER))),
+        ("legal", pyarrow.list_(pyarrow.int16())),  # how many moves are legal
+        # From the dump.
+        ("rating", pyarrow.int32()),
+        ("themes", _TEXT),
+        ("game_id", _TEXT),
+        ("line", pyarrow.int64()),
+    ]
+)
+"""The columns of the output."""
+
+
+def run(
+    dump: str | Path,
+    out: str | Path,
+    *,
+    strong: Network,
+    weak: Network,
+    criteria: Criteria = PRESETS["default"],
+    all_plies: bool = False,
+    limit: int | None = None,
+    batch_size: int = 256,
+    chunk_rows: int = 1024,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Finished:
+    """A verdict for every puzzle of a dump, written to `out`; a run that was cut off goes on.
+
+    The columns are those of `SCHEMA`, the rows those of the dump in its order. Where the strong
+    network misses the first move, its later moves are not evaluated and `strong_min_player` stays
+    empty (`strong_p` has the first), unless `all_plies` is set.
+
+    Args:
+        dump: see `lichess.read`.
+        out: the table to write, `.parquet` or `.csv`; see `store.Stage`.
+        strong: the network whose look-ahead is in question.
+        weak: the network that must not see the first move.
+        criteria: thresholds and kinds of history.
+        all_plies: evaluate every ply of every puzzle with both networks; verdicts are the same.
+        limit: only the first so many rows of the dump.
+        batch_size: positions that go through a network at once.
+        chunk_rows: rows that are finished together, and so the most that a kill costs.
+        workers: processes that read and encode; by default `workers.default_count()`. The
+            output does not depend on it.
+        overwrite: see `store.Stage`.
+        progress: called after each part; see `store.Progress`.
+
+    Raises:
+        NotAPuzzleDumpError: the dump is something else.
+        FileExistsError: the output is finished; and what else `store.Stage` raises.
+    """
+    with store.Stage(
+        out,
+        name="filter",
+        inputs={"dump": dump, "strong": strong.path, "weak": weak.path},
+        loaded={"strong": strong.sha256, "weak": weak.sha256},
+        options={
+            "criteria": asdict(criteria),
+            "all_plies": all_plies,
+            "limit": limit,
+            "batch_size": batch_size,
+            "chunk_rows": chunk_rows,
+            "strong": plies.network_facts(strong),
+            "weak": plies.network_facts(weak),
+        },
+        schema=SCHEMA,
+        verdicts=VERDICTS,
+        overwrite=overwrite,
+        progress=progress,
+    ) as stage:
+        if not stage.assembled:
+            total = lichess.count(dump)
+            chunks = stage.unfinished(
+                islice(lichess.rows(dump), limit),
+                size=chunk_rows,
+                total=total if limit is None else min(limit, total),
+            )
+            with Pool(default_count() if workers is None else workers) as pool:
+                for judged in cascade.judge(
+                    chunks,
+                    strong=strong,
+                    weak=weak,
+                    criteria=criteria,
+                    all_plies=all_plies,
+                    batch_size=batch_size,
+                    pool=pool,
+                ):
+                    stage.add(judged.chunk, _table(judged, criteria))
+        return stage.finish()
+
+
+def _table(judged: Judged, criteria: Criteria) -> pyarrow.Table:
+    columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    for place, puzzle in enumerate(judged.puzzles):
+        record: dict[str, object] = {"verdict": judged.verdict(place, criteria)}
+        if isinstance(puzzle, MalformedRow):
+            record |= _malformed(puzzle)
+        else:
+            record |= _facts(puzzle)
+            record |= _answers(puzzle, judged.weak[place], judged.strong[place])
+        for name, values in columns.items():
+            values.append(record.get(name))
+    return pyarrow.table(columns, schema=SCHEMA)
+
+
+def _malformed(row: MalformedRow) -> dict[str, object]:
+    return {
+        "puzzle_id": row.puzzle_id,
+        "fen": row.fen or None,
+        "moves": row.moves or None,
+        "reason": row.reason,
+        "line": row.line,
+    }
+
+
+def _facts(puzzle: Puzzle) -> dict[str, object]:
+    line = puzzle.principal_variation
+    return {
+        "puzzle_id": puzzle.puzzle_id,
+        "fen": puzzle.fen,
+        "moves": " ".join(puzzle.moves),
+        "pattern": patterns.label(line),
+        "eq12": patterns.same_target(line, 1, 2),
+        "eq13": patterns.same_target(line, 1, 3),
+        "eq23": patterns.same_target(line, 2, 3),
+        "rating": puzzle.rating,
+        "themes": " ".join(puzzle.themes) or None,
+        "game_id": puzzle.game_id,
+        "line": puzzle.line,
+    }
+
+
+def _answers(
+    puzzle: Puzzle, weak: Mapping[int, Ply], strong: Mapping[int, Ply]
+) -> dict[str, object]:
+    length = len(puzzle.moves) - 1
+    legal: list[int | None] = [None] * length
+    columns: dict[str, object] = {"legal": legal}
+    for name, answers in (("strong", strong), ("weak", weak)):
+        probabilities, top, q, wdl = (_gaps(length) for _ in range(4))
+        for ply, answer in answers.items():
+            probabilities[ply] = answer.probability
+            top[ply] = answer.top
+            q[ply] = answer.q
+            wdl[ply] = answer.wdl
+            legal[ply] = answer.legal
+        columns |= {
+            f"{name}_p": probabilities,
+            f"{name}_top": top,
+            f"{name}_q": q,
+            f"{name}_wdl": wdl,
+        }
+    return columns | {
+        "weak_p1": weak[0].probability if 0 in weak else None,
+        "weak_p2": weak[1].probability if 1 in weak else None,
+        "strong_min_player": strong_minimum(puzzle, strong),
+    }
+
+
+def _gaps(length: int) -> list[object]:
+    return [None] * length

@@ -1,0 +1,426 @@
+"""One Lichess puzzle, and the dump it came from.
+
+`rows` reads a dump as a stream of text rows, cheaply; `parse` checks one row with python-chess;
+`read` does both. What cannot be read is a `MalformedRow` with its line number and the reason, and
+the rest goes on. Files that `leela-probe filter` wrote are read the same way. Stands on
+`positions.fen`, `files.decompression` and pyarrow.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import BufferedIOBase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import chess
+
+from leela_probe.files.decompression import DAMAGE, decompressed
+from leela_probe.positions import fen
+
+if TYPE_CHECKING:
+    import pyarrow.parquet
+
+# pyarrow is loaded only where a Parquet file is read: worker processes start in half the time.
+
+__all__ = [
+    "MalformedRow",
+    "NotAPuzzleDumpError",
+    "Puzzle",
+    "Row",
+    "count",
+    "parse",
+    "parse_with_board",
+    "read",
+    "rows",
+]
+
+LONGEST_LINE = 1 << 16
+COLUMNS = {  # our name: the names it goes by in dumps, the first that is there counts
+    "puzzle_id": ("PuzzleId", "puzzle_id"),
+    "fen": ("FEN", "fen"),
+    "moves": ("Moves", "moves"),
+    "rating": ("Rating", "rating"),
+    "themes": ("Themes", "themes"),
+    "game": ("GameUrl", "GameId", "game_id"),
+    "verdict": ("verdict",),
+}
+REQUIRED = ("puzzle_id", "fen", "moves")
+
+
+class NotAPuzzleDumpError(ValueError):
+    """The file as a whole is no puzzle dump."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a dump as text, not looked at yet.
+
+    `line` counts from 1: lines of the file for CSV (the header is line 1), rows for Parquet.
+    Columns that the dump lacks are empty. `verdict` is there only in files that the filter wrote.
+    """
+
+    line: int
+    puzzle_id: str
+    fen: str
+    moves: str
+    rating: str = ""
+    themes: str = ""
+    game: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MalformedRow:
+    """A row that is no puzzle: where it stands and why it was not read.
+
+    `fen` and `moves` are the row's text where the row could be cut into its columns, else empty.
+    """
+
+    line: int
+    reason: str
+    puzzle_id: str | None = None
+    fen: str = ""
+    moves: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Puzzle:
+    """A Lichess puzzle: a position, the move that sets it up, and the solution.
+
+    `fen` is the position before the set-up move `moves[0]`; `moves[1:]` is the principal
+    variation, whose first move is the solver's. All of it is legal.
+
+    Example:
+        >>> puzzle = parse(Row(2, "0NVfF", "7k/6pp/8/8/8/8/r5PP/3R3K b - - 0 1", "a2e2 d1d8 e2e8"))
+        >>> puzzle.board().fen()
+        '7k/6pp/8/8/8/8/4r1PP/3R3K w - - 1 2'
+        >>> [move.uci() for move in puzzle.principal_variation]
+        ['d1d8', 'e2e8']
+    """
+
+    puzzle_id: str
+    fen: str
+    moves: tuple[str, ...]
+    rating: int | None
+    themes: tuple[str, ...]
+    game_id: str | None
+    line: int
+
+    def board(self) -> chess.Board:
+        """A new board with the solver to move; the set-up move is on its move stack."""
+        board = fen.board(self.fen)
+        board.push(_move(self.moves[0]))
+        return board
+
+    @property
+    def principal_variation(self) -> tuple[chess.Move, ...]:
+        """The solution: the solver's moves and the answers to them, in turn."""
+        return tuple(map(_move, self.moves[1:]))
+
+
+def read(path: str | Path) -> Iterator[Puzzle | MalformedRow]:
+    """Every row of a dump in order, each a checked puzzle or the reason why it is none.
+
+    Args:
+        path: a CSV file (plain, zstandard or gzip) or a Parquet file, told apart by content, with
+            the columns PuzzleId, FEN and Moves; the other columns of Lichess are used where
+            they are there. Memory does not grow with the file.
+
+    Raises:
+        NotAPuzzleDumpError: the file as a whole is something else.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "dump.csv")
+        ...     _ = path.write_text("PuzzleId,FEN,Moves\\n1,8/8/8/8/8/8/8/8 w - - 0 1,a1a2 a2a3\\n")
+        ...     [row.reason for row in read(path)]
+        ["illegal position '8/8/8/8/8/8/8/8 w - - 0 1': no white king, no black king, empty"]
+    """
+    for row in rows(path):
+        yield row if isinstance(row, MalformedRow) else parse(row)
+
+
+def rows(path: str | Path) -> Iterator[Row | MalformedRow]:
+    """Every row of a dump in order as text; only what cannot be cut into columns is malformed.
+
+    Args:
+        path: as in `read`.
+
+    Raises:
+        NotAPuzzleDumpError: the file as a whole is something else.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        if file.read(4) != b"PAR1":
+            file.seek(0)
+            yield from _csv_rows(path, decompressed(file))
+            return
+    yield from _parquet_rows(path)
+
+
+def count(path: str | Path) -> int:
+    """About how many rows a dump has, fast: lines without the header (blank ones included).
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "dump.csv")
+        ...     _ = path.write_text("PuzzleId,FEN,Moves\\na,b,c\\nd,e,f")
+        ...     count(path)
+        2
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        if file.read(4) == b"PAR1":
+            return _parquet_file(path).metadata.num_rows
+        file.seek(0)
+        stream = decompressed(file)
+        lines, last = 0, b"\n"
+        try:
+            while chunk := stream.read(1 << 20):
+                lines, last = lines + chunk.count(b"\n"), chunk
+        except DAMAGE:
+            last = b""
+        return max(lines + (not last.endswith(b"\n")) - 1, 0)
+
+
+def parse(row: Row) -> Puzzle | MalformedRow:
+    """The puzzle that a row holds, checked move by move, or the reason why it holds none.
+
+    Example:
+        >>> parse(Row(7, "00008", "8/8/8/4k3/8/8/4P3/4K3 w - - 0 1", "e2e4 e5e3")).reason
+        "illegal move 'e5e3' (number 2 of 2) in '8/8/8/4k3/4P3/8/8/4K3 b - - 0 1'"
+    """
+    puzzle, _ = parse_with_board(row)
+    return puzzle
+
+
+def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRow, None]:
+    """What `parse` gives, and the puzzle's `board()`, which is cheap to have at this point."""
+
+    def malformed(reason: str) -> tuple[MalformedRow, None]:
+        found = MalformedRow(
+            line=row.line,
+            reason=reason,
+            puzzle_id=row.puzzle_id or None,
+            fen=row.fen,
+            moves=row.moves,
+        )
+        return found, None
+
+    if not row.puzzle_id:
+        return malformed("the puzzle has no id: PuzzleId is empty")
+    try:
+        board = fen.board(row.fen)
+    except ValueError as error:
+        return malformed(f"bad FEN {_short(row.fen)}: {error}")
+    status = board.status()
+    if status != chess.STATUS_VALID:
+        found = [flag for flag in chess.Status if flag & status]
+        faults = ", ".join(str(flag.name).lower().replace("_", " ") for flag in found)
+        return malformed(f"illegal position {_short(row.fen)}: {faults}")
+    words = row.moves.split()
+    if len(words) < 2:
+        return malformed(
+            f"expected the set-up move and at least one move of the solution, "
+            f"got {len(words)} move{'s' * (len(words) != 1)}: {_short(row.moves)}"
+        )
+    moves = []
+    first = board
+    for number, word in enumerate(words, 1):
+        move = _legal_move(board, word)
+        if move is None:
+            return malformed(
+                f"{_short(word)} (number {number} of {len(words)}) is no move: "
+                f"expected one like e2e4 or e7e8q"
+            )
+        if not move:
+            return malformed(
+                f"illegal move {_short(word)} (number {number} of {len(words)}) in {board.fen()!r}"
+            )
+        moves.append(move.uci())
+        if number < len(words):
+            board.push(move)
+        if number == 1:
+            first = board.copy()
+    try:
+        rating = _rating(row.rating)
+    except ValueError:
+        return malformed(f"the rating {_short(row.rating)} is not a number")
+    puzzle = Puzzle(
+        puzzle_id=row.puzzle_id,
+        fen=row.fen,
+        moves=tuple(moves),
+        rating=rating,
+        themes=tuple(row.themes.split()),
+        game_id=_game_id(row.game),
+        line=row.line,
+    )
+    return puzzle, first
+
+
+# Text
+
+
+_move = cache(chess.Move.from_uci)  # there are only some thousand
+
+
+def _legal_move(board: chess.Board, word: str) -> chess.Move | None:
+    """The move; the null move if it is illegal, None if it is none."""
+    try:
+        move = _move(word)
+        takes_own = board.occupied_co[board.turn] >> move.to_square & 1  # castling as e1h1
+        return move if board.is_legal(move) and not takes_own else board.parse_uci(word)
+    except chess.IllegalMoveError:
+        return chess.Move.null()
+    except ValueError:
+        return None
+
+
+def _short(text: str, longest: int = 90) -> str:
+    return repr(text if len(text) <= longest else text[: longest - 1] + "…")
+
+
+def _rating(text: str) -> int | None:
+    """Whole numbers, also as other programs write a column with gaps: '1500.0', 'nan'."""
+    if not text or text == "nan":
+        return None
+    return int(text.removesuffix(".0"))
+
+
+def _game_id(url: str) -> str | None:
+    """'https://lichess.org/q2SFqfYD/black#97' -> 'q2SFqfYD'."""
+    address = url.partition("#")[0].rstrip("/").removesuffix("/black").removesuffix("/white")
+    return address.rpartition("/")[2] or None
+
+
+def _places(path: Path, names: Sequence[str], first_line: str) -> dict[str, int]:
+    """Which of our columns stands where among a file's."""
+    places = {
+        ours: next(names.index(theirs) for theirs in candidates if theirs in names)
+        for ours, candidates in COLUMNS.items()
+        if any(theirs in names for theirs in candidates)
+    }
+    missing = [COLUMNS[ours][0] for ours in REQUIRED if ours not in places]
+    if missing:
+        raise NotAPuzzleDumpError(
+            f"{str(path)!r} is not a puzzle dump: expected columns PuzzleId, FEN and Moves, as the "
+            f"first line of lichess_db_puzzle.csv names them; {', '.join(missing)} not among "
+            f"{first_line}"
+        )
+    return places
+
+
+# CSV
+
+
+def _csv_rows(path: Path, stream: BufferedIOBase) -> Iterator[Row | MalformedRow]:
+    try:
+        header = stream.readline(LONGEST_LINE)
+    except DAMAGE as error:
+        raise NotAPuzzleDumpError(
+            f"{str(path)!r} is not a puzzle dump: expected CSV, plain or compressed whole, "
+            f"but it cannot be decompressed: {error}"
+        ) from error
+    try:
+        names = _fields(header.decode("utf-8-sig").rstrip("\r\n"))
+    except (UnicodeDecodeError, csv.Error):
+        raise NotAPuzzleDumpError(
+            f"{str(path)!r} is not a puzzle dump: expected CSV in UTF-8 (plain, .zst or .gz) or "
+            f"Parquet, got a first line {header[:40]!r}"
+        ) from None
+    first_line = _short(header.decode("utf-8-sig").rstrip("\r\n")) if header else "an empty file"
+    places = _places(path, names, first_line)
+    line = 1
+    while True:
+        line += 1
+        try:
+            data = stream.readline(LONGEST_LINE)
+            if len(data) == LONGEST_LINE and not data.endswith(b"\n"):
+                while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+                    pass
+                yield MalformedRow(
+                    line=line, reason=f"the line is longer than {LONGEST_LINE:,} bytes"
+                )
+                continue
+        except DAMAGE as error:
+            yield MalformedRow(
+                line=line,
+                reason=f"the compressed file is cut short or damaged here ({error}); "
+                f"nothing after it can be read",
+            )
+            return
+        if not data:
+            return
+        if data.strip():
+            yield _csv_row(line, data, len(names), places)
+
+
+def _csv_row(line: int, data: bytes, width: int, places: dict[str, int]) -> Row | MalformedRow:
+    try:
+        fields = _fields(data.decode().rstrip("\r\n"))
+    except UnicodeDecodeError as error:
+        return MalformedRow(
+            line=line, reason=f"not UTF-8: byte {data[error.start]:#04x} at column {error.start}"
+        )
+    except csv.Error as error:
+        return MalformedRow(line=line, reason=f"not a row of CSV: {error}")
+    if len(fields) != width:
+        cut = "" if data.endswith(b"\n") else "; the file ends in the middle of this line"
+        return MalformedRow(
+            line=line,
+            reason=f"expected {width} columns, got {len(fields)}{cut}",
+            puzzle_id=fields[places["puzzle_id"]] if places["puzzle_id"] < len(fields) else None,
+        )
+    return Row(line, **{name: fields[place] for name, place in places.items()})
+
+
+def _fields(text: str) -> list[str]:
+    """A line cut at its commas; a line is a row, so a quoted field never goes on in the next."""
+    return next(csv.reader([text], strict=True), [""]) if '"' in text else text.split(",")
+
+
+# Parquet
+
+
+def _parquet_rows(path: Path) -> Iterator[Row | MalformedRow]:
+    file = _parquet_file(path)
+    names = file.schema_arrow.names
+    places = _places(path, names, f"the columns {_short(', '.join(names))}")
+    line = 0
+    columns = [names[place] for place in places.values()]
+    for batch in file.iter_batches(batch_size=4096, columns=columns):
+        by_name = {
+            ours: map(_text, batch.column(names[place]).to_pylist())
+            for ours, place in places.items()
+        }
+        for values in zip(*by_name.values(), strict=True):
+            line += 1
+            yield Row(line, **dict(zip(by_name, values, strict=True)))
+
+
+def _parquet_file(path: Path) -> pyarrow.parquet.ParquetFile:
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(path, pre_buffer=False)
+    except pyarrow.ArrowInvalid as error:
+        raise NotAPuzzleDumpError(
+            f"{str(path)!r} begins like a Parquet file but cannot be read as one; it may be cut "
+            f"short: {error}"
+        ) from error
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return " ".join(map(_text, value)) if isinstance(value, Iterable) else str(value)

@@ -1,0 +1,158 @@
+"""A puzzle with its corrupted partner, as the experiments take it.
+
+Reads what `filter` and `corrupt` have written. Both positions of a pair come from a bare FEN, so
+that they have the same kind of history. Stands on `positions.squares`; loads without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import chess
+import pandas as pd
+import pyarrow.parquet
+
+from leela_probe.positions.squares import NetSquare, from_board
+
+__all__ = ["Pair", "read"]
+
+_NEEDED = ("puzzle_id", "fen", "moves", "verdict", "pattern", "game_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A position, its principal variation and, where there is one, its corrupted partner.
+
+    Attributes:
+        puzzle_id: the puzzle's name.
+        game_id: the game it is from, or None.
+        pattern: the label of its target squares, such as "112".
+        clean_fen: the position with the solver to move.
+        line: the principal variation in UCI notation, the solver's move first.
+        corrupted_fen: the partner, or None.
+        rank: 1 for the nearest partner, 2 for the next.
+    """
+
+    puzzle_id: str
+    game_id: str | None
+    pattern: str
+    clean_fen: str
+    line: tuple[str, ...]
+    corrupted_fen: str | None = None
+    rank: int = 1
+
+    @property
+    def clean(self) -> chess.Board:
+        """A new board of the clean position."""
+        return chess.Board(self.clean_fen)
+
+    @property
+    def corrupted(self) -> chess.Board | None:
+        """A new board of the partner, or None."""
+        return None if self.corrupted_fen is None else chess.Board(self.corrupted_fen)
+
+    @property
+    def moves(self) -> tuple[chess.Move, ...]:
+        """The principal variation; ply n of the papers is `moves[n - 1]`."""
+        return tuple(chess.Move.from_uci(move) for move in self.line)
+
+    @property
+    def turn(self) -> chess.Color:
+        """The solver's colour."""
+        return self.clean_fen.split()[1] == "w"
+
+    def target(self, ply: int) -> NetSquare | None:
+        """The square that the move of ply 1, 2, 3, ... goes to; None past the end of the line."""
+        if not 1 <= ply <= len(self.line):
+            return None
+        return from_board(chess.parse_square(self.line[ply - 1][2:4]), self.turn)
+
+    def source(self, ply: int) -> NetSquare | None:
+        """The square that the move of ply 1, 2, ... comes from; None past the end of the line."""
+        if not 1 <= ply <= len(self.line):
+            return None
+        return from_board(chess.parse_square(self.line[ply - 1][:2]), self.turn)
+
+    def changed_squares(self) -> tuple[NetSquare, ...]:
+        """The squares on which clean and corrupted position differ, in order."""
+        partner = self.corrupted
+        if partner is None:
+            return ()
+        clean = self.clean
+        return tuple(
+            sorted(
+                from_board(square, self.turn)
+                for square in chess.SQUARES
+                if clean.piece_at(square) != partner.piece_at(square)
+            )
+        )
+
+
+def read(path: str | Path, *, ranks: Sequence[int] = (1,)) -> list[Pair]:
+    """The pairs in a table that `corrupt` has written, or the kept puzzles of a `filter` table.
+
+    Args:
+        path: `.parquet` or `.csv`.
+        ranks: which partners of each puzzle: 1 is the nearest.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no such table, or holds no pair.
+    """
+    path = Path(path)
+    table = _table(path)
+    missing = [name for name in _NEEDED if name not in table]
+    if missing:
+        raise ValueError(
+            f"{path} lacks the columns {', '.join(missing)}: expected a table written by "
+            "leela-probe corrupt or filter"
+        )
+    found = list(_pairs(table, ranks))
+    if not found:
+        counts = table["verdict"].value_counts().to_dict()
+        raise ValueError(
+            f"{path} holds no pair of rank {', '.join(map(str, ranks))} to experiment on: its "
+            f"verdicts are {counts}"
+        )
+    return found
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"no table at {path}: expected one written by leela-probe corrupt")
+    if path.suffix == ".csv":
+        return pd.read_csv(path, dtype={"puzzle_id": str, "pattern": str, "game_id": str})
+    try:
+        return pyarrow.parquet.read_table(path).to_pandas()
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is no Parquet table: {error}") from error
+
+
+def _pairs(table: pd.DataFrame, ranks: Sequence[int]) -> Iterator[Pair]:
+    corrupted = "corrupted_fen" in table
+    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    for row in rows:
+        clean_fen, corrupted_fen, rank = row.get("clean_fen"), None, 1
+        if corrupted:
+            if row["verdict"] not in ("found", "further") or int(row["rank"]) not in ranks:
+                continue
+            corrupted_fen, rank = row["corrupted_fen"], int(row["rank"])
+        elif row["verdict"] != "kept":
+            continue
+        setup, *line = row["moves"].split()
+        if clean_fen is None:
+            board = chess.Board(row["fen"])
+            board.push_uci(setup)
+            clean_fen = board.fen()
+        yield Pair(
+            puzzle_id=row["puzzle_id"],
+            game_id=None if pd.isna(row["game_id"]) else row["game_id"],
+            pattern="" if pd.isna(row["pattern"]) else row["pattern"],
+            clean_fen=clean_fen,
+            line=tuple(line),
+            corrupted_fen=corrupted_fen,
+            rank=rank,
+        )

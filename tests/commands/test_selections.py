@@ -1,0 +1,89 @@
+"""Which rows are taken: those asked for, one partner a puzzle, never the best places alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import example_effects
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from leela_probe.commands import selections
+from leela_probe.networks.measures import MEASURES
+
+
+@pytest.fixture
+def residual(tmp_path: Path) -> Path:
+    return example_effects.write(example_effects.residual(), tmp_path / "r.parquet", where="after")
+
+
+def test_every_measure_has_a_unit() -> None:
+    assert set(selections.UNITS) == set(MEASURES)
+
+
+def test_conditions_hold_together_and_values_of_one_apart(residual: Path) -> None:
+    where = {"layer": ["0", "2"], "pattern": ["112"], "category": ["ply1_target", "corrupted"]}
+    found = selections.read(residual, where=where)
+    assert set(found["layer"]) == {0, 2}
+    assert set(found["pattern"]) == {"112"}
+    assert set(found["category"]) == {"ply1_target", "corrupted"}
+    assert len(found) == 2 * 8 * 2
+    both = selections.read(residual, where={"category": ["ply3_target"]})
+    assert set(both["category"]) == {"ply3_target", "ply1_target+ply3_target"}
+    with pytest.raises(ValueError, match="no row has pattern 999: the table has 111, 112, 123"):
+        selections.read(residual, where={"pattern": ["999"]})
+    with pytest.raises(ValueError, match="layer is a number: expected such as layer=3, not deep"):
+        selections.read(residual, where={"layer": ["deep"]})
+    with pytest.raises(ValueError, match="no column 'colour' to choose by"):
+        selections.read(residual, where={"colour": ["red"]})
+
+
+def test_a_screened_table_gives_no_means(tmp_path: Path) -> None:
+    found = example_effects.heads()
+    found = found.append_column("estimate", found["effect"])
+    pyarrow.parquet.write_table(found, tmp_path / "s.parquet")
+    with pytest.raises(ValueError, match="found by a screen: a mean over them is too large"):
+        selections.read(tmp_path / "s.parquet")
+    assert len(selections.read(tmp_path / "s.parquet", screened=True)) == found.num_rows
+
+
+def test_one_partner_of_each_puzzle_counts(tmp_path: Path) -> None:
+    rows = [{"puzzle_id": "a", "rank": rank, "effect": 1.0} for rank in (1, 2)]
+    path = example_effects.write(example_effects.table(rows), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"partners of ranks 1, 2: .* \(--where rank=1\)"):
+        selections.read(path)
+    assert selections.read(path, where={"rank": ["2"]})["rank"].tolist() == [2]
+
+
+def test_a_table_without_a_measured_puzzle_says_where_to_look(tmp_path: Path) -> None:
+    rows = [{"puzzle_id": "a", "verdict": "no_partner"}]
+    path = example_effects.write(example_effects.table(rows), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="no measured puzzle: leela-probe plot exclusions says"):
+        selections.read(path)
+    only_111 = example_effects.table([{"puzzle_id": "a", "pattern": "111", "effect": 1.0}])
+    path = example_effects.write(only_111, tmp_path / "u.parquet")
+    with pytest.raises(ValueError, match="third target that differs from its first"):
+        selections.read(path, differing_targets=True)
+
+
+def test_mixed_measures_have_no_unit(residual: Path) -> None:
+    table = selections.read(residual)
+    assert selections.unit(table) == ("nats", "log-odds reduction")
+    with pytest.raises(ValueError, match=r"mixes measures \(log_odds, q\)"):
+        selections.unit(pd.concat([table, table.assign(measure="q")]))
+
+
+def test_categories_left_out_by_priority_are_said_to_be(residual: Path) -> None:
+    both = selections.read(residual, where={"pattern": ["111"], "category": ["ply3_target"]})
+    with pytest.raises(ValueError, match="no square counts as ply3_target"):
+        selections.by_category(both, prioritised=True, only=["ply3_target"])
+    found = selections.by_category(both, only=["ply3_target"])
+    assert len(found) == 8 * 3
+
+
+def test_the_heading_says_what_the_manifest_knows(residual: Path, tmp_path: Path) -> None:
+    table = selections.read(residual)
+    assert selections.heading(residual, table) == "tiny-net · residual after · noising"
+    assert selections.heading(tmp_path / "x.csv", table, extra=["a"]) == "residual · noising · a"

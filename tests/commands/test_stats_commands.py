@@ -1,0 +1,170 @@
+"""Statistics by the command line: the numbers are those of the functions, and fit 80 columns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import example_effects
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+from typer.testing import CliRunner, Result
+
+from leela_probe.commands.stats import app
+
+QUICK = ("--resamples", "99")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("effects")
+    made = {
+        "residual": example_effects.residual(), "heads": example_effects.heads(),
+        "entry": example_effects.entry(), "pairs": example_effects.head_pairs(),
+    }  # fmt: skip
+    for name, table in made.items():
+        example_effects.write(table, folder / f"{name}.parquet")
+    return folder
+
+
+def stats(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+
+
+def printed(*arguments: object) -> str:
+    result = stats(*arguments)
+    assert result.exit_code == 0, result.output
+    lines = result.output.partition("\nwrote ")[0].splitlines()  # the names of files may be long
+    assert max(map(len, lines)) <= 80
+    return result.output
+
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "summary": ("residual", "--by", "layer,category", *QUICK),
+    "tests": ("heads", *QUICK),
+    "halves": ("heads", "--splits", "20", *QUICK),
+    "paired": ("residual", "--first", "ply1_target", "--second", "matched_control", *QUICK),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_printed_fits_and_all_of_it_can_be_written(
+    name: str, tables: Path, tmp_path: Path
+) -> None:
+    stem, *options = COMMANDS[name]
+    effects, out = tables / f"{stem}.parquet", tmp_path / "s.csv"
+    text = printed(name, effects, "--out", out, *options)
+    assert f"wrote {out}" in text.replace("\n", "")
+    found = pd.read_csv(out)
+    assert found["interval" if name != "tests" else "p_max_t"].notna().all()
+    manifest = json.loads((tmp_path / "s.csv.manifest.json").read_text())
+    assert manifest["stage"] == f"stats {name}"
+    assert manifest["rows"] == len(found)
+    with pytest.raises(ValueError, match=r"exists already: .* \(--overwrite\)"):
+        stats(name, effects, "--out", out, *options)
+    printed(name, effects, "--out", tmp_path / "s.parquet", *options)
+    again = pd.read_parquet(tmp_path / "s.parquet")
+    assert again["estimate"].to_numpy() == pytest.approx(found["estimate"].to_numpy(), rel=1e-5)
+
+
+def test_means_are_those_of_pandas(tables: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.csv"
+    printed("summary", tables / "heads.parquet", "--by", "layer,head", "--out", out, *QUICK)
+    effects = example_effects.frame(example_effects.heads())
+    expected = effects.groupby(["layer", "head"])["effect"].mean()
+    assert pd.read_csv(out)["estimate"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    printed("summary", tables / "heads.parquet", "--by", "layer,head", "--out", out, "--overwrite",
+            "--statistic", "median", *QUICK)  # fmt: skip
+    expected = effects.groupby(["layer", "head"])["effect"].median()
+    assert pd.read_csv(out)["estimate"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_categories_that_are_asked_for_are_the_only_ones(tables: Path, tmp_path: Path) -> None:
+    # A square that is both targets counts as the one that is asked for, not as both.
+    out = tmp_path / "s.csv"
+    printed("summary", tables / "residual.parquet", "--by", "category", "--where",
+            "category=ply3_target", "--where", "layer=1", "--out", out, *QUICK)  # fmt: skip
+    found = pd.read_csv(out)
+    assert found["category"].tolist() == ["ply3_target"]
+    assert found["n"].tolist() == [24]
+    effects = example_effects.frame(example_effects.residual())
+    chosen = effects[effects["category"].str.contains("ply3") & (effects["layer"] == 1)]
+    assert found["estimate"].iloc[0] == pytest.approx(chosen["effect"].mean(), rel=1e-5)
+
+
+def test_normalised_effects_are_shares_of_the_gap(tables: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.csv"
+    text = printed("summary", tables / "heads.parquet", "--by", "layer,head", "--normalised",
+                   "--out", out, *QUICK)  # fmt: skip
+    assert "24 puzzles with a gap above 1; 0 with a narrower one" in text
+    effects = example_effects.frame(example_effects.heads())
+    expected = ((effects["changed"] + 1) / 3).groupby([effects["layer"], effects["head"]]).mean()
+    assert pd.read_csv(out)["estimate"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    with pytest.raises(ValueError, match=r"more than 5 above its corrupted one: .*--minimum-gap"):
+        stats("summary", tables / "heads.parquet", "--by", "layer,head", "--normalised",
+              "--minimum-gap", "5")  # fmt: skip
+
+
+def test_the_largest_effect_is_named_first(tables: Path) -> None:
+    lines = printed("tests", tables / "heads.parquet", "--top", "2", *QUICK).splitlines()
+    assert lines[0].split() == ["layer", "head", "n", "estimate", "t", "p", "p_max_t", "p_holm",
+                                "p_bh"]  # fmt: skip
+    assert lines[1].split()[:3] == ["1", "2", "24"]
+    assert "10 more rows: --top N prints, --out FILE writes" in lines[-1]
+    halves = printed("halves", tables / "heads.parquet", "--top", "1", "--splits", "20", *QUICK)
+    for line in halves.splitlines()[1:3]:
+        assert line.split()[1:4] == ["1", "1", "2"]
+    assert "6 and 6 games" in halves
+
+
+def test_paired_comparisons_count_games(tables: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.csv"
+    printed("paired", tables / "entry.parquet", "--first", "3->1", "--second", "all other entries",
+            "--out", out, *QUICK)  # fmt: skip
+    found = pd.read_csv(out).iloc[0]
+    effects = example_effects.frame(example_effects.entry())
+    wide = effects.pivot(index="puzzle_id", columns="label", values="effect").reset_index()
+    difference = wide["3->1"] - wide["all other entries"]
+    by_game = difference.groupby(wide["puzzle_id"].str[1:].astype(int) // 2).mean()
+    greater = int((by_game > 0).sum())
+    assert found["estimate"] == pytest.approx(difference.mean(), rel=1e-5)
+    assert (found["greater"], found["less"]) == (greater, 12 - greater)
+    assert found["sign_p"] == pytest.approx(binomtest(greater, 12).pvalue, rel=1e-5)
+
+
+def test_heads_that_need_each_other_interact(tables: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.csv"
+    text = printed("interactions", tables / "heads.parquet", tables / "pairs.parquet", "--out",
+                   out, *QUICK)  # fmt: skip
+    assert "1.0 1.2" in text
+    assert pd.read_csv(out)["estimate"].iloc[0] == pytest.approx(0.5, abs=1e-6)
+    with pytest.raises(ValueError, match="is no sweep over pairs of heads"):
+        stats("interactions", tables / "heads.parquet", tables / "entry.parquet", *QUICK)
+    with pytest.raises(ValueError, match="is no sweep over heads"):
+        stats("interactions", tables / "pairs.parquet", tables / "pairs.parquet", *QUICK)
+
+
+def test_mistaken_options_say_what_there_is(tables: Path) -> None:
+    heads = tables / "heads.parquet"
+    for arguments, message in (
+        (("summary", heads, "--by", "colour"), "'colour' is none of layer, head"),
+        (("summary", heads, "--by", "layer", "--statistic", "mode"), "none of mean, median"),
+        (("tests", heads, "--null", "none"), "none of bootstrap, sign-flip"),
+        (("tests", heads, "--where", "layer"), "'layer' is no condition"),
+    ):
+        result = stats(*arguments)
+        assert result.exit_code == 2
+        assert message in " ".join(result.output.replace("│", " ").split())
+    with pytest.raises(ValueError, match="have no label: see --by"):
+        stats("summary", heads, "--by", "label")
+    with pytest.raises(ValueError, match=r"several rows at one location \(layer=0\)"):
+        stats("summary", heads, "--by", "layer")
+    with pytest.raises(ValueError, match=r"no row has layer 7: the table has 0, 1, 2"):
+        stats("summary", heads, "--by", "head", "--where", "layer=7")
+
+
+def test_places_with_too_few_puzzles_say_why_they_have_no_interval(tables: Path) -> None:
+    text = printed("summary", tables / "heads.parquet", "--by", "layer,head,pattern", *QUICK)
+    assert " - " in text
+    assert "-: " in text

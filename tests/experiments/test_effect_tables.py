@@ -1,0 +1,61 @@
+"""Effects tables come back from disk as they were written."""
+
+import pandas as pd
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from leela_probe.experiments import effect_tables
+from leela_probe.experiments.effect_tables import SCHEMA
+
+ROWS = [
+    {"puzzle_id": "007", "pattern": "112", "rank": 1, "verdict": "measured", "layer": 3,
+     "square": 0, "category": "ply1_target+ply2_target", "clean": 1.5, "effect": 0.25},
+    {"puzzle_id": "008", "pattern": "111", "rank": 1, "verdict": "only_legal_move"},
+]  # fmt: skip
+
+
+def table():
+    columns = {name: [row.get(name) for row in ROWS] for name in SCHEMA.names}
+    return pyarrow.table(columns, schema=SCHEMA)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_table_is_read_back_as_it_was_written(ending, tmp_path):
+    path = tmp_path / f"e.{ending}"
+    if ending == "csv":
+        plain = pyarrow.schema([(f.name, effect_tables._plain(f.type)) for f in SCHEMA])
+        pyarrow.csv.write_csv(table().cast(plain), path)
+    else:
+        pyarrow.parquet.write_table(table(), path)
+    found = effect_tables.read(path)
+    assert found["puzzle_id"].tolist() == ["007", "008"]
+    assert found["pattern"].tolist() == ["112", "111"]
+    assert found["square"].iloc[0] == 0
+    assert found["square"].isna().iloc[1]
+    assert found["effect"].iloc[0] == 0.25
+    assert found["category"].iloc[0] == "ply1_target+ply2_target"
+    assert isinstance(found["layer"].dtype, pd.Int16Dtype)
+
+
+def test_only_changed_runs_are_measured():
+    frame = table().to_pandas()
+    assert effect_tables.measured(frame)["puzzle_id"].tolist() == ["007"]
+
+
+def test_a_table_of_something_else_is_refused(tmp_path):
+    pyarrow.parquet.write_table(pyarrow.table({"a": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"lacks the columns puzzle_id, .*leela-probe patch"):
+        effect_tables.read(tmp_path / "a.parquet")
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path):
+    (tmp_path / "a.parquet").write_text("no table")
+    with pytest.raises(ValueError, match="is no table that can be read"):
+        effect_tables.read(tmp_path / "a.parquet")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no table at .*gone\.parquet"):
+        effect_tables.read(tmp_path / "gone.parquet")

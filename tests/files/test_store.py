@@ -1,0 +1,340 @@
+"""Stages on disk: whatever happens on the way, nothing finished is lost and the end is the same."""
+
+import contextlib
+import errno
+import json
+import os
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from leela_probe.files import store
+from leela_probe.files.store import ChangedInputError, PlanChangedError, StageBusyError
+
+SCHEMA = pyarrow.schema({"number": pyarrow.int64(), "verdict": pyarrow.string()})
+ROWS = 50
+
+
+def input_file(folder, content="input"):
+    path = Path(folder) / "numbers.txt"
+    if not path.exists():
+        path.write_text(content)
+    return path
+
+
+def run(folder, *, ending=".parquet", stop_after=None, rows=ROWS, options=None, **keywords):
+    """Squares of numbers, in parts of eight."""
+    worked = []
+    with store.Stage(
+        Path(folder) / f"out{ending}",
+        name="squares",
+        inputs={"numbers": input_file(folder)},
+        options={"power": 2} if options is None else options,
+        schema=SCHEMA,
+        verdicts=("even", "odd"),
+        **keywords,
+    ) as stage:
+        if not stage.assembled:
+            for chunk in stage.unfinished(range(rows), size=8, total=rows):
+                if len(worked) == stop_after:
+                    raise KeyboardInterrupt
+                worked.append(chunk.index)
+                stage.add(
+                    chunk,
+                    pyarrow.table(
+                        {
+                            "number": [row**2 for row in chunk.rows],
+                            "verdict": [("even", "odd")[row % 2] for row in chunk.rows],
+                        }
+                    ),
+                )
+        finished = stage.finish()
+    return finished, worked
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What an undisturbed run leaves behind, for each ending."""
+    results = {}
+    for ending in (".parquet", ".csv"):
+        folder = tmp_path_factory.mktemp("undisturbed")
+        run(folder, ending=ending)
+        results[ending] = files(folder)
+    return results
+
+
+def test_a_finished_stage_has_table_manifest_and_nothing_else(tmp_path):
+    finished, worked = run(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "numbers.txt",
+        "out.parquet",
+        "out.parquet.manifest.json",
+    ]
+    assert worked == list(range(7))
+    table = pyarrow.parquet.read_table(finished.path)
+    assert table["number"].to_pylist() == [number**2 for number in range(ROWS)]
+    assert finished.rows == ROWS
+    assert finished.counts == {"even": 25, "odd": 25}
+
+
+def test_the_manifest_tells_inputs_options_versions_and_counts(tmp_path):
+    finished, _ = run(tmp_path)
+    manifest = json.loads(finished.manifest_path.read_text())
+    assert manifest["stage"] == "squares"
+    assert manifest["inputs"]["numbers"] == {
+        "file": "numbers.txt",
+        "bytes": 5,
+        "sha256": "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20",
+    }
+    assert manifest["options"] == {"power": 2}
+    assert manifest["versions"]["pyarrow"] == pyarrow.__version__
+    assert manifest["counts"] == {"even": 25, "odd": 25}
+    assert manifest["output"]["bytes"] == finished.path.stat().st_size
+
+
+def test_csv_and_parquet_hold_the_same(tmp_path):
+    run(tmp_path)
+    run(tmp_path, ending=".csv")
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert lines == ["number,verdict"] + [
+        f"{row['number']},{row['verdict']}" for row in table.to_pylist()
+    ]
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+@pytest.mark.parametrize("stop_after", [1, 3, 6])
+def test_an_interrupted_stage_goes_on_after_its_last_part(tmp_path, expected, stop_after, ending):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, ending=ending, stop_after=stop_after)
+    assert not (tmp_path / f"out{ending}").exists()
+    _, worked = run(tmp_path, ending=ending)
+    assert worked == list(range(stop_after, 7))
+    assert files(tmp_path) == expected[ending]
+
+
+class Crash(BaseException):
+    """The program ends here."""
+
+
+def crash_at(monkeypatch, step):
+    """End the program at the so-manieth change to the disk, before it happens."""
+    count = 0
+    for name in ("replace", "unlink", "rmdir", "mkdir", "fsync"):
+        original = getattr(os, name)
+
+        def counted(*arguments, original=original, **keywords):
+            nonlocal count
+            count += 1
+            if count >= step:  # a killed program does not tidy up either
+                raise Crash
+            return original(*arguments, **keywords)
+
+        monkeypatch.setattr(os, name, counted)
+    return lambda: count
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_a_crash_at_any_change_to_the_disk_changes_nothing_in_the_end(
+    tmp_path_factory, expected, ending
+):
+    step = 0
+    while True:
+        step += 1
+        folder = tmp_path_factory.mktemp("crash")
+        input_file(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            reached = crash_at(patch, step)
+            with contextlib.suppress(Crash):
+                run(folder, ending=ending)
+            if reached() < step:
+                break
+        try:
+            run(folder, ending=ending)
+        except FileExistsError:  # it crashed after everything was in place
+            leftover = store.partial_path(folder / f"out{ending}")
+            assert list(leftover.iterdir()) in ([], [leftover / "lock"])
+        assert files(folder) == expected[ending], f"crash at step {step}"
+    assert step > 30
+
+
+def test_a_finished_output_is_not_overwritten_without_being_told(tmp_path):
+    finished, _ = run(tmp_path)
+    finished.path.write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match=r"out\.parquet' is finished; choose another name"):
+        run(tmp_path)
+    assert finished.path.read_bytes() == b"precious"
+    again, _ = run(tmp_path, overwrite=True)
+    assert again.rows == ROWS
+    assert again.path.read_bytes() != b"precious"
+
+
+def test_a_finished_output_stays_until_the_one_that_overwrites_it_is_finished(tmp_path):
+    finished, _ = run(tmp_path)
+    before = finished.path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, options={"power": 3}, stop_after=2, overwrite=True)
+    assert finished.path.read_bytes() == before
+    with pytest.raises(FileExistsError, match="A run that was to overwrite it has been begun"):
+        run(tmp_path, options={"power": 3})
+    _, worked = run(tmp_path, options={"power": 3}, overwrite=True)
+    assert worked == [2, 3, 4, 5, 6]
+
+
+def test_going_on_with_other_options_is_refused_and_says_what_differs(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    with pytest.raises(PlanChangedError, match=r"options\.power was 2 and is 3 now") as caught:
+        run(tmp_path, options={"power": 3})
+    assert "start anew" in str(caught.value)
+    _, worked = run(tmp_path)
+    assert worked == [2, 3, 4, 5, 6]
+
+
+def test_going_on_with_another_input_is_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    (tmp_path / "numbers.txt").write_text("other")
+    with pytest.raises(PlanChangedError, match=r"inputs\.numbers\.sha256 was"):
+        run(tmp_path)
+
+
+def test_overwriting_drops_parts_that_were_begun_differently(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    _, worked = run(tmp_path, options={"power": 3}, overwrite=True)
+    assert worked == list(range(7))
+
+
+def test_a_stage_that_finished_no_part_leaves_nothing_and_binds_to_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["numbers.txt"]
+    run(tmp_path, options={"power": 3})
+
+
+def test_an_input_that_changes_on_the_way_is_an_error_that_loses_nothing(tmp_path, expected):
+    def change(done, total, counts):
+        if done == 24:
+            (tmp_path / "numbers.txt").write_text("other")
+
+    with pytest.raises(ChangedInputError, match="24 finished rows are kept in"):
+        run(tmp_path, progress=change)
+    assert not (tmp_path / "out.parquet").exists()
+    (tmp_path / "numbers.txt").write_text("input")
+    _, worked = run(tmp_path)
+    assert worked == [3, 4, 5, 6]
+    assert files(tmp_path) == expected[".parquet"]
+
+
+def test_an_input_that_changes_after_the_last_part_is_still_noticed(tmp_path):
+    def change(done, total, counts):
+        if done == ROWS:
+            status = os.stat(tmp_path / "numbers.txt")
+            (tmp_path / "numbers.txt").write_text("other")
+            os.utime(tmp_path / "numbers.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    with pytest.raises(ChangedInputError, match=r"numbers\.txt' changed while it was in use"):
+        run(tmp_path, progress=change)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_file_that_changed_since_it_was_loaded_is_refused(tmp_path):
+    with pytest.raises(ChangedInputError, match="its SHA-256 was 0123 and is c96c"):
+        run(tmp_path, loaded={"numbers": "0123"})
+
+
+def test_touching_an_input_without_changing_it_does_no_harm(tmp_path):
+    run(tmp_path, progress=lambda done, total, counts: os.utime(tmp_path / "numbers.txt"))
+
+
+def test_a_part_made_from_other_rows_is_made_again(tmp_path, expected):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    partial = store.partial_path(tmp_path / "out.parquet")
+    (partial / "part-000000.parquet").write_bytes((partial / "part-000001.parquet").read_bytes())
+    _, worked = run(tmp_path)
+    assert worked == [0, 2, 3, 4, 5, 6]
+    assert files(tmp_path) == expected[".parquet"]
+
+
+def test_a_damaged_part_is_made_again(tmp_path, expected):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    (store.partial_path(tmp_path / "out.parquet") / "part-000001.parquet").write_bytes(b"PAR1")
+    _, worked = run(tmp_path)
+    assert worked == [1, 2, 3, 4, 5, 6]
+    assert files(tmp_path) == expected[".parquet"]
+
+
+@pytest.mark.parametrize("failing", range(1, 10))
+def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch, expected, failing):
+    count = 0
+    sync = os.fsync
+
+    def full(handle):
+        nonlocal count
+        count += 1
+        if count == 2 * failing + 1:  # each file is forced to disk, then its folder
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            run(tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+    kept = min(8 * (failing - 1), ROWS)
+    assert f"{kept} finished rows are kept in" in str(caught.value)
+    _, worked = run(tmp_path)
+    assert worked == list(range(min(failing - 1, 7), 7))
+    assert files(tmp_path) == expected[".parquet"]
+
+
+def test_two_at_work_on_one_output_are_kept_apart(tmp_path):
+    def second(done, total, counts):
+        if done == 8:
+            with pytest.raises(StageBusyError, match="another process is working on"):
+                run(tmp_path)
+
+    finished, _ = run(tmp_path, progress=second)
+    assert finished.rows == ROWS
+
+
+def test_progress_is_told_after_each_part_also_of_those_finished_before(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    told = []
+    run(tmp_path, progress=lambda *news: told.append(news))
+    assert [done for done, _, _ in told] == [8, 16, 24, 32, 40, 48, 50]
+    assert {total for _, total, _ in told} == {ROWS}
+    assert told[1][2] == {"even": 8, "odd": 8}
+
+
+def test_a_stage_without_rows_is_a_table_without_rows(tmp_path):
+    finished, _ = run(tmp_path, rows=0)
+    assert finished.rows == 0
+    assert pyarrow.parquet.read_table(finished.path).schema.equals(SCHEMA)
+
+
+def test_an_ending_that_is_no_table_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"ends in \.parquet or \.csv, got '.*out\.xlsx'"):
+        run(tmp_path, ending=".xlsx")
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere' for 'out\.csv' is not there"):
+        store.Stage(
+            tmp_path / "nowhere" / "out.csv",
+            name="squares",
+            inputs={},
+            options={},
+            schema=SCHEMA,
+            verdicts=(),
+        )

@@ -1,0 +1,74 @@
+"""Activations on disk are those that `capture` gives, and an unfinished folder is recognised."""
+
+import json
+
+import chess
+import pytest
+import torch
+
+from leela_probe.networks import activations
+
+WANTED = ["layer1.residual_after", "layer0.pattern"]
+
+
+@pytest.fixture(scope="module")
+def boards():
+    board, made = chess.Board(), []
+    for move in "e2e4 e7e5 g1f3 b8c6 f1b5 a7a6 b5a4".split():
+        board.push_uci(move)
+        made.append(board.copy())
+    return made
+
+
+def test_what_is_written_is_what_capture_gives(network, boards, tmp_path):
+    net = network("attention")
+    stored = activations.write(net, boards, WANTED, tmp_path / "a", batch_size=3)
+    captured = net.capture(boards, WANTED)
+    assert [path.name for path in stored.files] == [f"batch-{i:06d}.safetensors" for i in range(3)]
+    for name in WANTED:
+        assert stored.axes[name] == net.sites[name].axes
+        torch.testing.assert_close(stored.load(name), captured[name], atol=1e-5, rtol=1e-5)
+    assert [len(batch) for batch in stored.batches(WANTED[0])] == [3, 3, 1]
+
+
+def test_half_precision_is_kept_as_half_precision(network, boards, tmp_path):
+    stored = activations.write(network("attention"), boards, WANTED, tmp_path, dtype="float16")
+    assert stored.load(WANTED[0]).dtype == torch.float16
+    assert json.loads((tmp_path / "manifest.json").read_text())["dtype"] == "float16"
+
+
+def test_a_folder_without_a_manifest_is_refused(network, boards, tmp_path):
+    activations.write(network("attention"), boards, WANTED, tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no manifest\.json.*cut short"):
+        activations.read(tmp_path)
+
+
+def test_a_folder_that_holds_something_is_never_written_to(network, boards, tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match="is not empty"):
+        activations.write(network("attention"), boards, WANTED, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"wanted": ["layer1.residual"]}, KeyError, r"did you mean layer1\.residual_"),
+        ({"dtype": "int8"}, ValueError, "unknown dtype 'int8'"),
+        ({"boards": []}, ValueError, "no boards"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_written(
+    change, error, message, network, boards, tmp_path
+):
+    arguments = {"boards": boards, "wanted": WANTED, "folder": tmp_path / "new"} | change
+    with pytest.raises(error, match=message):
+        activations.write(network("attention"), **arguments)
+    assert not (tmp_path / "new").exists()
+
+
+def test_asking_for_a_site_that_was_not_kept_names_those_that_were(network, boards, tmp_path):
+    stored = activations.write(network("attention"), boards, WANTED, tmp_path)
+    with pytest.raises(KeyError, match=r"holds layer1\.residual_after, layer0\.pattern"):
+        stored.load("embedding")

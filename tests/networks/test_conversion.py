@@ -1,0 +1,139 @@
+"""Conversion by lc0's own leela2onnx: once for each content, complete or not at all."""
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import onnx
+import pytest
+
+from leela_probe.files import disk
+from leela_probe.networks import conversion, onnx_files
+
+
+def test_the_converted_file_is_what_lc0_writes(network_file, tmp_path):
+    source = network_file("attention")
+    conversion.convert(source, tmp_path / "ours.onnx")
+    subprocess.run(
+        [
+            str(conversion.find_lc0()),
+            "leela2onnx",
+            f"--input={source}",
+            f"--output={tmp_path / 'theirs.onnx'}",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    ours, theirs = (onnx.load(tmp_path / f"{name}.onnx") for name in ("ours", "theirs"))
+    assert ours.graph == theirs.graph
+
+
+def test_what_onnx_leaves_out_is_noted_in_the_file(network_file, tmp_path):
+    source = network_file("multihead", input_format=3)
+    target = tmp_path / "net.onnx"
+    conversion.convert(source, target, policy_head="soft", value_head="q")
+    assert onnx_files.metadata(onnx.load(target)) == {
+        "leela_probe.input_format": "3",
+        "leela_probe.policy_head": "soft",
+        "leela_probe.value_head": "q",
+        "leela_probe.source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+    }
+
+
+def test_a_relative_target_lands_where_the_user_is(network_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    conversion.convert(network_file("attention"), "net.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_a_relative_source_is_found(network_file, tmp_path, monkeypatch):
+    shutil.copy(network_file("attention"), tmp_path / "net.pb.gz")
+    monkeypatch.chdir(tmp_path)
+    assert conversion.to_onnx("net.pb.gz", cache="kept").is_file()
+
+
+def test_a_network_is_converted_once_whatever_its_name(network_file, tmp_path, monkeypatch):
+    source = network_file("attention")
+    other = tmp_path / "renamed.pb.gz"
+    shutil.copy(source, other)
+    first = conversion.to_onnx(source, cache=tmp_path / "kept")
+    monkeypatch.setattr(conversion, "convert", None)
+    assert conversion.to_onnx(other, cache=tmp_path / "kept") == first
+    assert disk.sha256(source) in first.name
+
+
+def test_other_content_or_another_head_is_converted_anew(network_file, tmp_path):
+    folder = tmp_path / "kept"
+    made = {
+        conversion.to_onnx(network_file("multihead"), cache=folder),
+        conversion.to_onnx(network_file("multihead"), cache=folder, policy_head="soft"),
+        conversion.to_onnx(network_file("multihead"), cache=folder, value_head="q"),
+        conversion.to_onnx(network_file("multihead", seed=2), cache=folder),
+    }
+    assert len(made) == len(list(folder.iterdir())) == 4
+
+
+def test_the_hash_of_a_file_is_that_of_hashlib(tmp_path):
+    path = tmp_path / "bytes"
+    path.write_bytes(bytes(range(256)) * 10_000)
+    assert disk.sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_converted_networks_are_kept_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *args, **more: str(tmp_path / "c"))
+    assert conversion.cache_folder() == tmp_path / "c" / "networks"
+
+
+def test_a_target_that_exists_is_kept_unless_told_otherwise(network_file, tmp_path):
+    target = tmp_path / "net.onnx"
+    target.write_text("precious")
+    with pytest.raises(FileExistsError, match=r"net\.onnx exists already"):
+        conversion.convert(network_file("attention"), target)
+    assert target.read_text() == "precious"
+    conversion.convert(network_file("attention"), target, overwrite=True)
+    assert onnx.load(target).graph.node
+
+
+def test_what_lc0_refuses_is_refused_in_its_words_and_leaves_nothing(network_file, tmp_path):
+    with pytest.raises(ValueError, match=r"policy head 'psychic'.*does not exist in this net"):
+        conversion.convert(network_file("attention"), tmp_path / "n.onnx", policy_head="psychic")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"<html>not found</html>", "it is a web page"),
+        (b"\x1f\x8b\x08\x00garbage", "damaged|cut off"),
+    ],
+)
+def test_a_file_that_is_no_network_is_refused_before_lc0_sees_it(
+    content, message, tmp_path, monkeypatch
+):
+    path = tmp_path / "bad.pb.gz"
+    path.write_bytes(content)
+    monkeypatch.setattr(conversion, "find_lc0", None)
+    with pytest.raises(ValueError, match=message):
+        conversion.to_onnx(path, cache=tmp_path / "kept")
+
+
+def test_a_network_that_is_cut_off_is_refused(network_file, tmp_path):
+    path = tmp_path / "cut.pb.gz"
+    path.write_bytes(network_file("attention").read_bytes()[:50_000])
+    with pytest.raises(ValueError, match=r"cut\.pb\.gz is cut off"):
+        conversion.to_onnx(path, cache=tmp_path / "kept")
+
+
+def test_without_lc0_the_error_says_what_to_install(network_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda *args, **more: None)
+    with pytest.raises(FileNotFoundError, match=r"pip install 'leela-probe\[lc0\]'.*lczero\.org"):
+        conversion.to_onnx(network_file("attention"), cache=tmp_path)
+
+
+def test_lc0_beside_this_python_comes_before_the_path(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: f"{path or 'PATH'}/{name}")
+    assert conversion.find_lc0().parent != Path("PATH")
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: None if path else f"PATH/{name}")
+    assert conversion.find_lc0() == Path("PATH/lc0")

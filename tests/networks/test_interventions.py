@@ -1,0 +1,50 @@
+"""Interventions are descriptions: checked when they are made, and nothing happens by them."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from leela_probe.networks.interventions import Add, Intervention, Mask, Patch, Scale, Write, Zero
+
+
+@pytest.mark.parametrize("axis", ["head", "square", "query", "key"])
+def test_a_place_is_a_number_or_several(axis):
+    one = Intervention(site="layer0.pattern", action=Zero(), **{axis: 0})
+    some = Intervention(site="layer0.pattern", action=Zero(), **{axis: (3, 5)})
+    every = Intervention(site="layer0.pattern", action=Zero())
+    assert getattr(one, axis) == (0,)
+    assert getattr(some, axis) == (3, 5)
+    assert getattr(every, axis) is None
+
+
+@pytest.mark.parametrize("axis", ["head", "square", "query", "key"])
+def test_no_place_at_all_is_refused(axis):
+    with pytest.raises(ValueError, match=f"no {axis} given for layer0.pattern: None means all"):
+        Intervention(site="layer0.pattern", action=Zero(), **{axis: ()})
+
+
+def test_queries_and_keys_come_in_pairs():
+    Intervention(site="layer0.pattern", action=Zero(), query=(1, 2), key=(3, 4))
+    with pytest.raises(ValueError, match=r"2 queries and 1 keys given for layer0\.pattern"):
+        Intervention(site="layer0.pattern", action=Zero(), query=(1, 2), key=3)
+
+
+def test_a_complement_needs_places_to_leave_alone():
+    with pytest.raises(ValueError, match=r"complement of layer0\.pattern leaves nothing alone"):
+        Intervention(site="layer0.pattern", action=Zero(), head=1, complement=True)
+
+
+def test_an_intervention_cannot_be_changed():
+    made = Intervention(site="layer0.pattern", action=Patch())
+    with pytest.raises(dataclasses.FrozenInstanceError, match="site"):
+        made.site = "layer1.pattern"
+
+
+def test_equal_actions_without_tensors_are_equal():
+    assert Zero() == Zero() != Zero(renormalise=True)
+    assert Scale(factor=2.0) == Scale(factor=2.0) != Scale(factor=3.0)
+    assert (Patch(), Mask()) == (Patch(), Mask())
+    direction = torch.ones(3)
+    assert Add(direction=direction) != Add(direction=direction)
+    assert Write(values=direction) != Write(values=direction)

@@ -1,0 +1,72 @@
+"""FENs: read as python-chess reads them, only faster."""
+
+import random
+
+import chess
+from hypothesis import given
+from hypothesis import strategies as st
+from puzzle_dumps import random_rows
+
+from leela_probe.positions import fen
+
+PLAIN = "r1bq4/pp3k1p/2p2pp1/3pr3/8/P3P2P/R1PN1PP1/Q3K2R b - e3 5 19"
+
+
+def same(first: chess.Board, second: chess.Board) -> bool:
+    return vars(first) == vars(second)
+
+
+def test_positions_of_play_read_as_python_chess_reads_them():
+    for row in random_rows(1, 200):
+        assert same(fen.board(row["FEN"]), chess.Board(row["FEN"]))
+
+
+def test_positions_without_castling_rights_read_the_same():
+    for row in random_rows(2, 100):
+        board = chess.Board(row["FEN"])
+        board.castling_rights = 0
+        assert same(fen.board(board.fen()), chess.Board(board.fen()))
+
+
+@given(st.integers(0, len(PLAIN) - 1), st.sampled_from("pK8/90 -wbe3qx¼²"))
+def test_every_small_change_reads_or_fails_as_in_python_chess(place, symbol):
+    text = PLAIN[:place] + symbol + PLAIN[place + 1 :]
+    assert_same_answer(text)
+
+
+@given(st.text(alphabet="pnbrqkPNBRQK12345678/", max_size=40))
+def test_every_placement_reads_or_fails_as_in_python_chess(placement):
+    assert_same_answer(f"{placement} w - - 0 1")
+
+
+def answer(read, text):
+    """The board, or what is said where there is none."""
+    try:
+        return vars(read(text))
+    except ValueError as error:
+        return str(error)
+
+
+def assert_same_answer(text):
+    assert answer(fen.board, text) == answer(chess.Board, text)
+
+
+def test_short_and_odd_forms_are_left_to_python_chess():
+    for text in (
+        "8/8/8/8/8/8/8/K1k5",
+        "8/8/8/8/8/8/8/K1k5 w",
+        f"  {PLAIN}  ",
+        "Q~7/8/8/8/8/8/8/K1k5 w - - 0 1",
+    ):
+        assert same(fen.board(text), chess.Board(text))
+
+
+def test_a_move_number_of_zero_becomes_one_as_in_python_chess():
+    text = "8/8/8/8/8/8/8/K1k5 w - - 0 0"
+    assert fen.board(text).fullmove_number == chess.Board(text).fullmove_number == 1
+
+
+def test_boards_are_independent_of_each_other():
+    first, second = fen.board(PLAIN), fen.board(PLAIN)
+    first.push(random.Random(1).choice(list(first.legal_moves)))
+    assert same(second, chess.Board(PLAIN))

@@ -1,0 +1,132 @@
+"""Candidate corruptions: every small change, in order, counted as the paper's code counts them."""
+
+import json
+from pathlib import Path
+
+import chess
+import pytest
+from puzzle_dumps import random_rows
+
+from leela_probe.puzzles.candidates import (
+    KINDS,
+    Change,
+    changed,
+    changes,
+    is_playable,
+    third_mover_square,
+)
+
+GOLDEN = json.loads(
+    Path(__file__).with_name("golden").joinpath("candidate_counts.json").read_text()
+)["positions"]
+
+
+def board_of(golden):
+    board = chess.Board(golden["fen"])
+    if golden["setup"] is not None:
+        board.push_uci(golden["setup"])
+    return board
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=[golden["id"] for golden in GOLDEN])
+def test_the_counts_are_those_of_the_published_code(golden):
+    board = board_of(golden)
+    first = chess.Move.from_uci(golden["first_move"])
+    every = list(changes(board))
+    answers = [is_playable(board, change, first) for change in every]
+    assert len(every) == golden["generated"]
+    assert sum(valid for valid, _ in answers) == golden["valid"]
+    assert sum(playable for _, playable in answers) == golden["playable"]
+
+
+PUBLISHED = [golden for golden in GOLDEN if golden["corrupted_fen"] is not None]
+
+
+@pytest.mark.parametrize("golden", PUBLISHED, ids=[golden["id"] for golden in PUBLISHED])
+def test_the_published_partner_is_a_candidate(golden):
+    board = board_of(golden)
+    first = chess.Move.from_uci(golden["first_move"])
+    (found,) = [
+        change
+        for change in changes(board)
+        if is_playable(board, change, first)[1]
+        and changed(board, change).fen() == golden["corrupted_fen"]
+    ]
+    assert [found.kind, found.piece.symbol(), found.square_names] == golden["change"]
+
+
+def test_all_sixteen_published_partners_are_checked():
+    assert len(PUBLISHED) == 16
+
+
+def test_changes_are_what_a_plain_count_of_pieces_and_squares_says():
+    for row in random_rows(5, 20):
+        board = chess.Board(row["FEN"])
+        pawns = len(board.pieces(chess.PAWN, True)) + len(board.pieces(chess.PAWN, False))
+        pieces = len(board.piece_map())
+        empty = 64 - pieces
+        every = list(changes(board))
+        assert len(every) == pawns + 2 * empty + (pieces - pawns) * empty
+        assert len({changed(board, change).board_fen() for change in every}) == len(every)
+        assert [KINDS.index(change.kind) for change in every] == sorted(
+            KINDS.index(change.kind) for change in every
+        )
+
+
+def test_playable_is_what_a_fresh_board_of_the_changed_position_says():
+    for row in random_rows(6, 5):
+        board = chess.Board(row["FEN"])
+        first = chess.Move.from_uci(row["Moves"].split()[0])
+        for change in changes(board):
+            fresh = chess.Board(f"{changed(board, change).board_fen()} w - - 0 1")
+            fresh.turn = board.turn
+            fresh.castling_rights = board.castling_rights  # of a rook that is gone: not legal
+            fresh.ep_square = board.ep_square
+            valid = fresh.is_valid()
+            assert is_playable(board, change, first) == (
+                valid,
+                valid and first in fresh.legal_moves,
+            )
+
+
+def test_the_board_is_the_same_after_every_question():
+    board = board_of(GOLDEN[0])
+    before = board.copy()
+    for change in changes(board):
+        is_playable(board, change, chess.Move.from_uci(GOLDEN[0]["first_move"]))
+        changed(board, change)
+    assert (board.fen(), board.ep_square) == (before.fen(), before.ep_square)
+    assert board.move_stack == before.move_stack
+
+
+def test_only_the_wanted_classes_are_generated():
+    board = board_of(GOLDEN[0])
+    kinds = [{change.kind for change in changes(board, kinds=[kind])} for kind in KINDS]
+    assert kinds == [{"remove"}, {"add"}, {"move"}]
+
+
+def test_a_moved_king_counts_and_a_missing_one_never_comes_up():
+    board = chess.Board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1")
+    assert any(change.piece == chess.Piece(chess.KING, False) for change in changes(board))
+    assert all(changed(board, change).king(chess.BLACK) is not None for change in changes(board))
+
+
+@pytest.mark.parametrize(
+    ("fen", "line", "square"),
+    [
+        ("4k3/8/8/8/8/8/8/R3K3 w - - 0 1", "a1a2 e8d8 e1d1", "e1"),
+        ("4k3/8/8/8/8/8/8/R3K3 w - - 0 1", "a1a2 e8d8 a2a8", "a1"),
+        ("4k3/8/8/8/8/8/8/R3K3 w Q - 0 1", "e1c1 e8e7 d1d7", "a1"),
+        ("4k3/8/8/8/8/8/8/R3K3 w Q - 0 1", "e1c1 e8e7 c1b1", "e1"),
+        ("4k2r/8/8/8/8/8/8/4K3 b k - 0 1", "e8g8 e1d1 f8f1", "h8"),
+        ("4k3/8/8/8/8/8/8/R3K3 w - - 0 1", "a1a2 e8d8", None),
+    ],
+)
+def test_the_third_mover_is_traced_back_to_where_it_stands(fen, line, square):
+    moves = [chess.Move.from_uci(word) for word in line.split()]
+    found = third_mover_square(chess.Board(fen), moves)
+    assert found == (None if square is None else chess.parse_square(square))
+
+
+def test_a_change_names_its_squares():
+    assert Change("move", chess.Piece(chess.KING, True), (4, 12)).square_names == "e1 e2"
