@@ -202,6 +202,29 @@ class AttentionBody(nn.Module):
             out = out * self.head_gates[number][:, None, None]
         return self._dense(out.transpose(1, 2).flatten(2), f"{name}.dense")
 
+    @torch.no_grad()
+    def limit_scores(self, pieces: Tensor, castling: Tensor, *, most: float) -> None:
+        """Shrink the queries and keys of each head whose scores exceed `most` on these positions.
+
+        Orthogonalised updates let scores grow without end, until a pattern no longer learns.
+        Source: QK-clip of Kimi Team 2025, "Kimi K2", section 2.1.
+        """
+        heads = self.architecture.heads
+        x = self.embed(pieces, castling)
+        for number in range(self.architecture.layers):
+            name = f"encoder.{number}.mha"
+            query, key = (
+                self._dense(x, f"{name}.{part}").unflatten(-1, (heads, -1)).transpose(1, 2)
+                for part in "qk"
+            )
+            scores = query @ key.mT / query.shape[-1] ** 0.5
+            greatest = scores.abs().amax(dim=(0, 2, 3))
+            factor = (most / greatest).clamp(max=1).sqrt()
+            for part in ("q_w", "q_b", "k_w", "k_b"):
+                tensor = self.tensor(f"{name}.{part}")
+                tensor.unflatten(0, (heads, -1)).mul_(factor.view(heads, *[1] * tensor.ndim))
+            x = self.layer(x, number)
+
     def _smolgen(self, x: Tensor, name: str) -> Tensor:
         x = F.linear(x, self.tensor(f"{name}.compress")).flatten(1)
         x = F.silu(self._dense(x, f"{name}.dense1"))

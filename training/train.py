@@ -31,6 +31,7 @@ __all__ = ["accuracy", "losses", "main"]
 _WARM_UP = 200
 _OUTCOME_WEIGHT = 0.5
 _GRADIENT_NORM = 1.0
+_MOST_SCORE, _LIMIT_EVERY, _LIMIT_BOARDS = 30.0, 5, 32
 
 
 def logits(output: Output, batch: Batch) -> Tensor:
@@ -89,6 +90,11 @@ class Run:
                 group["lr"] = base * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        if self.step % _LIMIT_EVERY == 0:
+            few = slice(_LIMIT_BOARDS)
+            self.body.limit_scores(batch.pieces[few], batch.castling[few], most=_MOST_SCORE)
+            if distributed.is_initialized():  # each looked at positions of its own
+                _average([p.data for p in self.body.parameters()])
         self.step += 1
         return moves.item(), outcome.item()
 

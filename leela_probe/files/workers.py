@@ -24,6 +24,9 @@ from typing import TypeVar, cast
 
 __all__ = ["Pool", "beside", "default_count", "serve"]
 
+# Boards and moves hold no cycles, and looking for some takes a third of the time of encoding.
+_RARELY = 200_000
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Thing = TypeVar("Thing")
@@ -59,8 +62,11 @@ class Pool:
         self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
         self._threads: ThreadPoolExecutor | None = None
         self._begun = False
+        self._collecting = gc.get_threshold()
 
     def __enter__(self) -> Pool:
+        self._collecting = gc.get_threshold()
+        gc.set_threshold(_RARELY)  # this process handles the workers' boards and moves too
         for _ in range(self._count):
             process = subprocess.Popen(
                 [
@@ -85,6 +91,7 @@ class Pool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        gc.set_threshold(*self._collecting)
         for process in self._processes:
             process.kill()
         if self._threads is not None:
@@ -175,9 +182,8 @@ def beside(
 
 def serve() -> None:
     """Work for a `Pool`: calls come in on standard input, results go out on standard output."""
-    # Boards and moves hold no cycles, and looking for some takes a third of the time of encoding.
     gc.freeze()
-    gc.set_threshold(200_000)
+    gc.set_threshold(_RARELY)
     calls = sys.stdin.buffer
     with os.fdopen(os.dup(1), "wb") as results:
         os.dup2(2, 1)  # what a function prints must not fall among the results
