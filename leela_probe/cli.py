@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import leela_probe
-from leela_probe.commands import options, patch, plot, stats, terminal
+from leela_probe.commands import (
+    calibrate,
+    demo,
+    golden,
+    options,
+    patch,
+    plot,
+    probe,
+    reproduce,
+    stats,
+    terminal,
+)
 
 if TYPE_CHECKING:
     import chess
@@ -423,6 +434,26 @@ def corrupt(
     }
     terminal.console().print(listings.funnel(finished.counts, meanings))
     print(f"wrote {finished.path} and {finished.manifest_path.name}")
+
+
+# Reading activations
+
+app.command(name="probe", epilog=probe.PROBE_EXAMPLE)(probe.probe)
+app.command(name="attention", epilog=probe.ATTENTION_EXAMPLE)(probe.attention)
+
+
+# Networks whose look-ahead is known
+
+app.command(epilog="Example:\n\nleela-probe calibrate --out calibration --seeds 20")(
+    calibrate.calibrate
+)
+
+
+# The whole study
+
+app.command(name="reproduce", epilog=reproduce.EXAMPLE)(reproduce.reproduce)
+app.command(name="golden", epilog=golden.EXAMPLE)(golden.golden)
+app.command(name="demo", epilog=demo.EXAMPLE)(demo.demo)
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -18,16 +18,27 @@ PACKAGE = Path(leela_probe.__file__).parent
 ROOMS = {
     # telling
     "commands": [
-        "patch", "plot", "stats", "terminal", "options", "listings", "progress", "findings",
-        "selections",
+        "demo", "golden", "reproduce",
+        "calibrate", "patch", "plot", "probe", "stats", "terminal", "options", "listings",
+        "readings", "progress", "findings", "selections",
     ],
-    "figures": ["figures", "diagrams", "drawing"],
+    "reproduction": [
+        "stages", "works", "pages", "published", "published_numbers", "sentences", "drawings",
+        "tabulation", "golden", "summaries", "attention_rows", "estimates", "ledger", "study",
+    ],
+    "figures": ["figures", "diagrams", "probe_figures", "drawing"],
+    "organisms": ["calibration", "power", "contrasts", "planted_puzzles", "planted"],
+    "probing": [
+        "stage", "causal", "predictions", "baselines", "probe_files", "probes", "rows",
+        "accuracies", "prediction_tables", "random_weights", "folds", "targets", "recipes",
+    ],
     "statistics": [
         "stats", "comparisons", "split_halves", "observations", "intervals", "resampling",
     ],
     # asking
     "experiments": [
-        "screen", "effects", "sweeps", "piece_heads", "categories", "effect_tables", "held_out",
+        "screen", "effects", "sweeps", "piece_heads", "attention_reading", "categories",
+        "effect_tables", "held_out",
     ],
     "puzzles": [
         "corruptions", "partners", "scores", "candidates", "similarity",
@@ -42,7 +53,7 @@ ROOMS = {
     "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
     # knowing chess, keeping files
     "positions": ["packing", "fen", "encoding", "planes", "moves", "symmetry", "squares"],
-    "files": ["store", "tables", "disk", "workers", "decompression"],
+    "files": ["store", "tables", "disk", "bundled", "workers", "decompression"],
 }  # fmt: skip
 
 # Imports go down only, those for types and those inside functions too.
@@ -52,10 +63,15 @@ LADDER = [
 
 # Everything else loads without torch.
 NEEDS_TORCH = {
+    "reproduction.estimates", "reproduction.golden", "reproduction.stages", "reproduction.works",
+    "experiments.attention_reading",
+    "probing.causal", "probing.predictions", "probing.probe_files", "probing.probes",
+    "probing.rows", "probing.stage",
     "experiments.effects", "experiments.piece_heads", "experiments.screen", "experiments.sweeps",
     "networks.activations", "networks.fusion", "networks.graph", "networks.interventions",
     "networks.measures", "networks.network", "networks.operators", "networks.patching",
     "networks.sites", "networks.verification",
+    "organisms.calibration", "organisms.contrasts",
 }  # fmt: skip
 
 

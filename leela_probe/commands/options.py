@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +18,8 @@ __all__ = [
     "choice",
     "conditions",
     "entry",
+    "file",
+    "head",
     "numbers",
 ]  # and the options, which only the command line is made of
 
@@ -64,6 +66,41 @@ def numbers(text: str | None, option: str) -> list[int] | None:
         first = int(match[1])
         found.extend(range(first, int(match[2] or first) + 1))
     return found
+
+
+def head(text: str, option: str) -> tuple[int, int]:
+    """The layer and head of a name such as 12.12 or L12H12.
+
+    Raises:
+        typer.BadParameter: if it names no head.
+
+    Example:
+        >>> head("12.7", "--head"), head("L3H0", "--head")
+        ((12, 7), (3, 0))
+    """
+    match = re.fullmatch(r"\s*L?(\d+)(?:\.|H)(\d+)\s*", text)
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} names no head: write LAYER.HEAD, such as 12.12", param_hint=repr(option)
+        )
+    return int(match[1]), int(match[2])
+
+
+_Given = TypeVar("_Given", Path, Path | None)
+
+
+def file(given: _Given) -> _Given:
+    """The file itself where a bundled one is named (`bundled:mates`); else the path as it is.
+
+    Raises:
+        typer.BadParameter: if there is no such name.
+    """
+    from leela_probe.files import bundled
+
+    try:
+        return None if given is None else bundled.resolve(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def entry(text: str, option: str) -> tuple[int, int]:
@@ -126,7 +163,11 @@ _THRESHOLD: dict[str, Any] = {"metavar": "P", "min": 0, "max": 1, "rich_help_pan
 
 Net = Annotated[
     Path,
-    typer.Argument(help="An .onnx file, or a .pb.gz or .pb, which lc0 converts.", metavar="NET"),
+    typer.Argument(
+        help="An .onnx file, or a .pb.gz or .pb, which lc0 converts; or bundled:strong.",
+        metavar="NET",
+        callback=file,
+    ),
 ]
 Device = Annotated[
     str,
@@ -187,15 +228,26 @@ WrittenFormat = Annotated[int, typer.Option(help="1 to 5, 132 or 133.", metavar=
 # Puzzles
 
 Dump = Annotated[
-    Path, typer.Argument(help="Lichess puzzles: .csv, .csv.zst or .parquet.", metavar="DUMP")
+    Path,
+    typer.Argument(
+        help="Lichess puzzles: .csv, .csv.zst or .parquet; or bundled:mates.",
+        metavar="DUMP",
+        callback=file,
+    ),
 ]
 Puzzles = Annotated[
-    Path, typer.Argument(help="What the filter wrote, or a puzzle dump.", metavar="PUZZLES")
+    Path,
+    typer.Argument(
+        help="What the filter wrote, or a puzzle dump.", metavar="PUZZLES", callback=file
+    ),
 ]
 Strong = Annotated[
-    Path, typer.Option(help="The network whose look-ahead is in question.", metavar="NET")
+    Path,
+    typer.Option(help="The network whose look-ahead is in question.", metavar="NET", callback=file),
 ]
-Weak = Annotated[Path, typer.Option(help="The network that must not see it.", metavar="NET")]
+Weak = Annotated[
+    Path, typer.Option(help="The network that must not see it.", metavar="NET", callback=file)
+]
 Out = Annotated[Path, typer.Option(help="The table to write: .parquet or .csv.", metavar="FILE")]
 Preset = Annotated[
     str,

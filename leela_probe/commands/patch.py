@@ -7,7 +7,6 @@ work.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +32,10 @@ app = typer.Typer(
 _WANTED = "What is wanted"
 _RUNNING = "How it runs"
 _Pairs = Annotated[
-    Path, typer.Argument(help="What corrupt (or filter) has written.", metavar="PAIRS")
+    Path,
+    typer.Argument(
+        help="What corrupt (or filter) has written.", metavar="PAIRS", callback=options.file
+    ),
 ]
 _Head = Annotated[
     str, typer.Option(help="LAYER.HEAD, each from 0.", metavar="L.H", rich_help_panel=_WANTED)
@@ -197,7 +199,7 @@ def head_squares(
     from leela_probe.experiments import sweeps
 
     network = terminal.load(net, device, dtype)
-    sweep = sweeps.head_squares(network, *_head(head))
+    sweep = sweeps.head_squares(network, *options.head(head, "--head"))
     _run(network, sweep, {"head": head}, pairs, out, _settings(locals()))
 
 
@@ -229,7 +231,9 @@ def entry(
     from leela_probe.experiments import sweeps
 
     network = terminal.load(net, device, dtype)
-    sweep = sweeps.entry(network, *_head(head), query_ply=query_ply, key_ply=key_ply, method=method)
+    sweep = sweeps.entry(
+        network, *options.head(head, "--head"), query_ply=query_ply, key_ply=key_ply, method=method
+    )
     made = {"head": head, "query_ply": query_ply, "key_ply": key_ply, "method": method}
     _run(network, sweep, made, pairs, out, _settings(locals()))
 
@@ -269,7 +273,7 @@ def entries(
     places = (
         None if chosen is None else [options.entry(text, "--entries") for text in chosen.split(",")]
     )
-    sweep = sweeps.entries(network, *_head(head), chosen=places, method=method)
+    sweep = sweeps.entries(network, *options.head(head, "--head"), chosen=places, method=method)
     made = {"head": head, "entries": chosen, "method": method}
     _run(network, sweep, made, pairs, out, _settings(locals()))
 
@@ -365,7 +369,10 @@ def head_sets(
     chosen = (
         sweeps.pairs_of_heads(network, margin=margin or 0)
         if sets is None
-        else [tuple(_head(head) for head in group.split("+")) for group in sets.split(",")]
+        else [
+            tuple(options.head(head, "--sets") for head in group.split("+"))
+            for group in sets.split(",")
+        ]
     )
     sweep = sweeps.head_sets(network, chosen)
     _run(network, sweep, {"sets": sets, "pairs": margin}, pairs, out, _settings(locals()))
@@ -457,12 +464,3 @@ def _piece_heads(network: Network, chosen: str, share: float, seed: int) -> dict
             f'{path} holds no lists of heads: expected {{"knight": [[layer, head], ...], ...}} '
             f"({error})"
         ) from None
-
-
-def _head(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"\s*L?(\d+)(?:\.|H)(\d+)\s*", text)
-    if match is None:
-        raise typer.BadParameter(
-            f"{text!r} names no head: write LAYER.HEAD, such as 12.12", param_hint="'--head'"
-        )
-    return int(match[1]), int(match[2])

@@ -387,8 +387,8 @@ def interactions(
         heads=[f"{a}.{b} {c}.{d}" for a, b, c, d in shown[names].itertuples(index=False)]
     ).rename(columns={"effect_a": "first", "effect_b": "second", "effect_ab": "both"})
     notes = [
-        f"mean {what} ({unit}); estimate: both - first - second, below 0 redundant, above 0 "
-        "synergetic",
+        f"mean {what} ({unit}); estimate: both - first - second; above 0 each makes up for the "
+        "loss of the other, below 0 both serve one path",
         f"low, high: {found['interval'].iloc[0]}",
         "p_max_t: family-wise by the step-down maximum of t",
     ]

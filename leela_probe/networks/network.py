@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from leela_probe.files import disk
+from leela_probe.files import bundled, disk
 from leela_probe.networks import conversion, evaluation, onnx_files, sites
 from leela_probe.networks.evaluation import Evaluation
 from leela_probe.networks.graph import Edit, Graph
@@ -86,7 +86,8 @@ def load(
     """The network in a file, ready to evaluate positions and to give its activations.
 
     Args:
-        path: an `.onnx` file, or a `.pb.gz` or `.pb` file, which lc0 converts once.
+        path: an `.onnx` file, or a `.pb.gz` or `.pb` file, which lc0 converts once; or the name of
+            a network that comes with the package, such as "bundled:strong".
         device: where the torch graph runs: "cpu", "cuda", "cuda:1", ...
         dtype: what it computes in: "float32", "tf32" (float32 with rounded products, on CUDA),
             "bfloat16" or "float16". Results are float32; `Network.parity` is the error.
@@ -104,7 +105,7 @@ def load(
         UnsupportedOperatorError: if the torch graph cannot run it.
         MismatchError: if the torch graph and onnxruntime disagree.
     """
-    path = Path(path)
+    path = bundled.resolve(path)
     if dtype not in _DTYPES:
         raise ValueError(f"unknown dtype {dtype!r}: choose {', '.join(_DTYPES)}")
     device = torch.device(device)

@@ -240,7 +240,9 @@ def interactions(
 ) -> pd.DataFrame:
     """Joint effect of two heads beyond the sum of their single effects, I = E[ab - a - b] (T3).
 
-    Below 0 the heads stand in for each other (redundancy), above 0 they need each other (synergy).
+    For effects of taking something away: above 0 each head makes up for the loss of the other (two
+    copies of one signal show nothing singly and all of it jointly), below 0 both serve one path,
+    which either loss already breaks (two heads in sequence).
 
     Args:
         singles: one row per puzzle and head, with layer and head.

@@ -1,0 +1,75 @@
+"""What `leela-probe probe` and `attention` show of their tables, for a terminal of 80 columns.
+
+Builds, and never prints. Stands on no other room.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["best_heads", "best_layers"]
+
+_SHORT = {
+    "control task": "task",
+    "random weights": "random",
+    "input planes": "planes",
+    "most frequent relation": "usual",
+    "legal moves": "legal",
+}
+_WORDS = {"source given predicted target": "source|guess", "joint": "both"}
+
+
+def best_layers(table: pd.DataFrame) -> Table:
+    """The layer at which the network's own probes are right most often, beside the controls."""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("what", "layer", "right", "interval", *_SHORT.values()):
+        shown.add_column(name, no_wrap=True)
+    shown.caption = (
+        "The best layer, chosen on these puzzles, and at it the controls: task, answers made up; "
+        "random, networks with random weights; planes, the input; usual, the most frequent "
+        "relation; legal, the number of moves. source: given the true target; source|guess: "
+        "given the predicted one."
+    )
+    shown.caption_justify = "left"
+    rows = table[(table["top"] == 1) & (table["subset"] == "all") & (table["against"] == "")]
+    for (ply, kind), some in rows.groupby(["ply", "kind"], sort=False):
+        own = some[some["control"] == "none"].sort_values("accuracy").iloc[-1]
+        cells = []
+        for control in _SHORT:
+            other = some[(some["control"] == control) & (some["instance"] == 0)]
+            if other["site"].eq(own["site"]).any():
+                other = other[other["site"] == own["site"]]
+            cells.append("-" if other.empty else f"{100 * other['accuracy'].iloc[0]:.1f}")
+        known = own["low"] == own["low"]
+        shown.add_row(
+            f"{_WORDS.get(str(kind), str(kind))} {ply}",
+            "input" if own["layer"] < 0 else str(own["layer"]),
+            f"{100 * own['accuracy']:.1f} %",
+            f"{100 * own['low']:.1f} to {100 * own['high']:.1f}" if known else "none",
+            *cells,
+        )
+    return shown
+
+
+def best_heads(found: pd.DataFrame, relation: str) -> Table:
+    """The ten heads with the most attention at a relation, out of `attention_reading.summary`."""
+    shown = Table("head", relation, "elsewhere", "median rank", "top 1", "chance", "p", "n",
+                  box=None, pad_edge=False)  # fmt: skip
+    rows = found[found["relation"] == relation]
+    for row in rows.sort_values("attention", ascending=False).head(10).to_dict("records"):
+        shown.add_row(
+            f"{row['layer']}.{row['head']}",
+            f"{row['attention']:.4f}",
+            f"{row['elsewhere']:.4f}",
+            f"{row['rank']:.0f}",
+            f"{row['top1']:.1%}",
+            f"{row['chance1']:.2%}",
+            f"{row['p1']:.1g}",
+            f"{row['n']:,}",
+        )
+    return shown

@@ -1,0 +1,4 @@
+"""Networks whose look-ahead is known, puzzles for them, and what the experiments make of both.
+
+Stands on `statistics`, `experiments`, `puzzles`, `weights` and `positions`.
+"""

@@ -1,0 +1,362 @@
+"""What every experiment makes of networks whose look-ahead is known.
+
+An organism is a network with its truth: a planted one, or one in which there is nothing to find.
+Each experiment's contrast (`contrasts`) is tested at every location, corrected for their number; on
+planted organisms that should find the planted locations and no other, on the others it should
+reject no more often than at its level. Stands on `contrasts`, `planted`, `planted_puzzles`,
+`power`, `statistics` and `files.store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from leela_probe.files import store
+from leela_probe.files.store import Finished, Progress
+from leela_probe.networks import network as networks
+from leela_probe.networks.network import Network
+from leela_probe.organisms import contrasts, planted, planted_puzzles, power
+from leela_probe.organisms.contrasts import Contrast
+from leela_probe.organisms.planted import Planted
+from leela_probe.statistics import comparisons, stats
+from leela_probe.weights import random_networks
+from leela_probe.weights.architectures import PRESETS
+
+__all__ = [
+    "NULL_PRESET",
+    "SCHEMA",
+    "VERDICTS",
+    "Organism",
+    "judge",
+    "organisms",
+    "run",
+    "summary",
+    "truth",
+]
+
+NULL_PRESET = "attention-no-smolgen"
+"""The architecture of the networks with random weights."""
+
+VERDICTS = ("found", "in part", "missed", "quiet", "alarm")
+"""What an experiment made of an organism.
+
+- `found`: the planted locations are the largest and significant, and no other is significant;
+- `in part`: some of that; `missed`: no planted location is significant;
+- `quiet`, `alarm`: there was nothing to find, and nothing or something is significant. For a
+  network whose truth is not known, "alarm" says that there is something.
+"""
+
+_NULL_PUZZLES, _JOINT_PUZZLES = 64, 64
+_RESAMPLES = 999
+_WEAK_SHARE = 0.2
+_NAME, _NUMBER, _COUNT = pyarrow.string(), pyarrow.float64(), pyarrow.int32()
+SCHEMA = pyarrow.schema(
+    [
+        ("organism", _NAME),
+        ("seed", _COUNT),
+        ("experiment", _NAME),
+        ("planted", _NAME),  # the heads
+        ("to_find", _NAME),  # the locations that this experiment should find
+        ("significant", _NAME),  # those it did
+        ("verdict", _NAME),
+        ("locations", _COUNT),
+        ("puzzles", _COUNT),
+        ("rank", _COUNT),  # of the worst planted location; missing where nothing is to find
+        ("location", _NAME),  # that the following is of: the first planted one, else the largest
+        ("effect", _NUMBER),  # nats, planted minus placebo
+        ("low", _NUMBER),  # 95 %; missing where all puzzles agree (an effect of exactly 0)
+        ("high", _NUMBER),
+        ("p", _NUMBER),  # corrected: the largest of the planted, else the smallest of all
+        ("plain_p", _NUMBER),  # the smallest of all without a placebo: "there is an effect"
+        *((f"power_{size}", _NUMBER) for size in power.SIZES),
+        *((f"weak_power_{size}", _NUMBER) for size in power.SIZES),  # in 1 of 5 puzzles
+    ]
+)
+"""The columns of a calibration: one row for each organism and experiment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organism:
+    """A network to be calibrated on.
+
+    Attributes:
+        name: of its kind; organisms of one name differ by their seeds.
+        seed: of its weights and its puzzles.
+        path: an existing network file, or None for one that is written when it is needed.
+    """
+
+    name: str
+    seed: int
+    path: str | None = None
+
+
+def organisms(
+    *, seeds: int = 20, seed: int = 0, files: Mapping[str, str | Path] = MappingProxyType({})
+) -> list[Organism]:
+    """One of each planted kind, those with nothing to find, and further network files by name.
+
+    Nothing is to find in `pattern`, which likes the first move for the knight alone, in `random`
+    networks, and where a network of kind `single` meets puzzles made for no network (`unrelated`).
+
+    Args:
+        seeds: how many random networks; a quarter as many unrelated ones.
+        seed: of the planted networks, and the first of the others.
+        files: networks whose truth is not known.
+
+    Raises:
+        ValueError: if a file's name is one of ours.
+
+    Example:
+        >>> [organism.name for organism in organisms(seeds=1)]
+        ['single', 'redundant', 'sequence', 'pattern', 'unrelated', 'random']
+    """
+    ours = (*planted.KINDS, "unrelated", "random")
+    for name in files:
+        if name in ours:
+            raise ValueError(f"{name!r} is an organism already: give the network another name")
+    return [
+        *(Organism(name=kind, seed=seed) for kind in planted.KINDS),
+        *(Organism(name="unrelated", seed=seed + number) for number in range((seeds + 3) // 4)),
+        *(Organism(name="random", seed=seed + number) for number in range(seeds)),
+        *(Organism(name=name, seed=seed, path=str(path)) for name, path in files.items()),
+    ]
+
+
+def truth(made: Planted | None, experiment: str) -> tuple[str, ...]:
+    """The locations that an experiment should find, by what is planted; empty for nothing.
+
+    Args:
+        made: what is planted, or None.
+        experiment: one of `contrasts.EXPERIMENTS`.
+
+    Raises:
+        ValueError: if there is no such experiment.
+    """
+    if experiment not in contrasts.EXPERIMENTS:
+        known = ", ".join(contrasts.EXPERIMENTS)
+        raise ValueError(f"no experiment {experiment!r}: choose one of {known}")
+    if made is None or not made.heads:
+        return ()
+    names = tuple(f"{layer}.{head}" for layer, head in made.heads)
+    first, last = made.heads[0][0], made.heads[-1][0]
+    return {
+        # before the first head all depends on the third target, after the last on the first
+        "residual third": tuple(map(str, range(first))),
+        "residual first": tuple(map(str, range(last, planted.ARCHITECTURE.layers))),
+        # of two redundant heads neither is missed alone
+        "heads": () if made.kind == "redundant" else names,
+        "joint": ("+".join(names),) if made.kind == "redundant" else (),
+        # the way over a square between has no entry from the third to the first target
+        "entry": names if made.kind == "single" else (),
+        "screen": names,
+    }[experiment]
+
+
+def judge(
+    contrast: Contrast, to_find: Sequence[str], *, with_power: bool = True, seed: int = 0
+) -> dict[str, object]:
+    """What one experiment found, as columns of `SCHEMA`.
+
+    Args:
+        contrast: of one experiment and network.
+        to_find: from `truth`.
+        with_power: also estimate the power, where there is something to find.
+        seed: of resampling.
+    """
+    tests = _tests(contrast.table, "sign-flip", "greater", seed)
+    order = list(contrast.locations)
+    means, corrected = tests["estimate"].to_numpy(), tests["p_max_t"].fillna(1.0)
+    significant = [name for name in order if corrected[name] <= power.LEVEL]
+    true = [list(tests.index).index(name) for name in to_find]
+    rank = power.rank(means, true) if true else None
+    told = to_find[0] if to_find else str(tests.index[int(np.argmax(np.abs(means)))])
+    one = contrast.table[contrast.table["location"] == told]
+    interval = stats.summarise(one, by=["location"], resamples=_RESAMPLES, seed=seed).iloc[0]
+    plain = _tests(contrast.plain, "bootstrap", "two-sided", seed)["p_max_t"].fillna(1.0)
+    found: dict[str, object] = {
+        "to_find": ", ".join(to_find) or "nothing",
+        "significant": ", ".join(significant) or "nothing",
+        "verdict": _verdict(set(to_find), set(significant), rank),
+        "locations": len(order),
+        "puzzles": contrast.table["puzzle_id"].nunique(),
+        "rank": rank,
+        "location": told,
+        "effect": interval["estimate"],
+        "low": interval["low"],
+        "high": interval["high"],
+        "p": float(corrected[list(to_find)].max() if to_find else corrected.min()),
+        "plain_p": float(plain.min()),
+    }
+    if to_find and with_power:
+        for prefix, share in (("", 1.0), ("weak_", _WEAK_SHARE)):
+            for size in power.SIZES:
+                found[f"{prefix}power_{size}"] = power.estimate(
+                    contrast.table, to_find, size=size, share=share, seed=seed
+                )
+    return found
+
+
+def _tests(table: pd.DataFrame, null: str, alternative: str, seed: int) -> pd.DataFrame:
+    return comparisons.family(
+        table,
+        by=["location"],
+        null=null,
+        alternative=alternative,
+        resamples=_RESAMPLES,
+        seed=seed,
+    ).set_index("location")
+
+
+def _verdict(to_find: set[str], significant: set[str], rank: int | None) -> str:
+    if not to_find:
+        return "alarm" if significant else "quiet"
+    if not to_find & significant:
+        return "missed"
+    return "found" if significant == to_find and rank == len(to_find) else "in part"
+
+
+def run(
+    folder: str | Path,
+    wanted: Sequence[Organism],
+    *,
+    puzzles: int = 200,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Finished:
+    """All experiments on all organisms, written to `calibration.parquet`; a run cut off goes on.
+
+    Args:
+        folder: where the table goes, and the networks that are written.
+        wanted: from `organisms`.
+        puzzles: how many for each planted organism; the others get at most 64.
+        overwrite: see `store.Stage`.
+        progress: see `store.Progress`.
+
+    Raises:
+        FileExistsError: if the table is there and is not to be overwritten.
+        ValueError: for fewer than 10 puzzles.
+    """
+    if puzzles < power.SIZES[0]:
+        raise ValueError(f"{puzzles} puzzles: no interval is possible below {power.SIZES[0]}")
+    folder = Path(folder)
+    with store.Stage(
+        folder / "calibration.parquet",
+        name="calibrate",
+        inputs={each.name: each.path for each in wanted if each.path is not None},
+        options={
+            "organisms": [[each.name, each.seed] for each in wanted],
+            "puzzles": puzzles,
+            "null_preset": NULL_PRESET,
+            "level": power.LEVEL,
+        },
+        schema=SCHEMA,
+        verdicts=VERDICTS,
+        overwrite=overwrite,
+        progress=progress,
+    ) as stage:
+        if not stage.assembled:
+            for chunk in stage.unfinished(wanted, size=1, total=len(wanted)):
+                rows = _rows(folder, chunk.rows[0], puzzles)
+                stage.add(chunk, pyarrow.Table.from_pylist(rows, schema=SCHEMA))
+        return stage.finish()
+
+
+def _rows(folder: Path, organism: Organism, count: int) -> list[dict[str, object]]:
+    loaded, made = _open(folder, organism)
+    if made is None or not made.heads:
+        count = min(count, _NULL_PUZZLES)
+    puzzles = planted_puzzles.make(made, count, seed=organism.seed)
+    found = contrasts.measure(loaded, puzzles, joint=_JOINT_PUZZLES)
+    return [
+        {
+            "organism": organism.name,
+            "seed": organism.seed,
+            "experiment": experiment,
+            "planted": _planted(organism, made),
+        }
+        | judge(contrast, truth(made, experiment), seed=organism.seed)
+        for experiment, contrast in found.items()
+    ]
+
+
+def _planted(organism: Organism, made: Planted | None) -> str:
+    if made is not None:
+        return made.description
+    return "nothing" if organism.path is None else "not known"
+
+
+def _open(folder: Path, organism: Organism) -> tuple[Network, Planted | None]:
+    if organism.path is not None:
+        return networks.load(organism.path), None
+    path = folder / f"{organism.name}-{organism.seed}.pb.gz"
+    if organism.name == "unrelated":
+        planted.write(path, "single", seed=organism.seed)
+        return networks.load(path), None
+    if organism.name in planted.KINDS:
+        made = planted.write(path, organism.name, seed=organism.seed)
+        return networks.load(path), made
+    random_networks.write(path, PRESETS[NULL_PRESET], seed=organism.seed)
+    return networks.load(path), None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Alarms:
+    """Rejections among networks, with Clopper and Pearson's 95 % interval of their rate."""
+
+    networks: int
+    rejections: int
+    rate: float
+    rate_low: float
+    rate_high: float
+    plain_rejections: int
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each kind of organism and experiment, seeds taken together.
+
+    Args:
+        table: with the columns of `SCHEMA`.
+
+    Returns:
+        organism, experiment, planted, to_find, rank, locations, effect, low, high, p (of the first
+        seed; missing where there are several), power_..., weak_power_..., and over all seeds:
+        networks, rejections, rate with rate_low and rate_high (95 %, exact binomial) and
+        plain_rejections, the rejections of "there is no effect at all".
+    """
+    kept = [
+        "organism", "experiment", "planted", "to_find", "verdict", "rank", "locations", "location",
+        "effect", "low", "high", "p", *(n for n in SCHEMA.names if "power_" in n),
+    ]  # fmt: skip
+    own = ["verdict", "rank", "location", "effect", "low", "high", "p"]
+    rows = []
+    for _, group in table.groupby(["organism", "experiment"], sort=False):
+        first: dict[str, object] = {name: group.iloc[0][name] for name in kept}
+        if len(group) > 1:
+            counts = group["verdict"].value_counts()
+            first |= dict.fromkeys(own)
+            first["verdict"] = ", ".join(f"{n} {name}" for name, n in counts.items())
+        rows.append(first | asdict(_alarms(group)))
+    return pd.DataFrame(rows)
+
+
+def _alarms(group: pd.DataFrame) -> _Alarms:
+    from scipy.stats import binomtest
+
+    rejected = int((group["significant"] != "nothing").sum())
+    test = binomtest(rejected, len(group)).proportion_ci(method="exact")
+    return _Alarms(
+        networks=len(group),
+        rejections=rejected,
+        rate=rejected / len(group),
+        rate_low=float(test.low),
+        rate_high=float(test.high),
+        plain_rejections=int((group["plain_p"] <= power.LEVEL).sum()),
+    )

@@ -1,0 +1,1 @@
+"""Read a future move out of activations, beside controls that know nothing of the future."""

@@ -1,0 +1,172 @@
+"""Does the network use what the probe reads? Move the activation along the probe's direction.
+
+At the answer's square the activation is moved so that the probe's score of that square changes by
+a number of nats, and the policy is measured. The same step in a random direction, and the probe's
+step at another square, are what it is held against. Stands on `probes`, `networks.patching` and
+`networks.measures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from leela_probe.networks import measures, patching
+from leela_probe.networks.interventions import Add, Intervention
+from leela_probe.networks.measures import Runs
+from leela_probe.networks.network import Network
+from leela_probe.networks.patching import Job
+from leela_probe.probing.folds import Split
+from leela_probe.probing.probes import Probes
+from leela_probe.probing.targets import Question
+from leela_probe.puzzles.pairs import Pair
+
+__all__ = ["DIRECTIONS", "measure"]
+
+DIRECTIONS = ("probe", "random direction", "other square")
+"""The probe's direction at the answer's square; a random direction of equal length there; the
+probe's direction at a random square of the rest."""
+
+_AT_ONCE = 16
+
+
+def measure(
+    network: Network,
+    probes: Probes,
+    pairs: Sequence[Pair],
+    question: Question,
+    splits: Sequence[Split],
+    *,
+    boards: Sequence[int],
+    nats: Sequence[float] = (-8.0, -4.0, 4.0, 8.0),
+    sites: Sequence[str] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Effects of steps along a probe's direction, one row a puzzle, layer, direction and step.
+
+    Each puzzle is moved along the direction of a probe that it tested and that was not trained on
+    it; with several seeds, of the first.
+
+    Args:
+        network: whose probes these are.
+        probes: of `probes.train`.
+        pairs: the puzzles.
+        question: which of the probes' questions.
+        splits: those that the probes were trained on.
+        boards: which of the puzzles; those without an answer, without a rival to the first move,
+            or on no test side are left out.
+        nats: by how much the score of the answer's square is moved.
+        sites: which layers; all by default.
+        seed: of the random directions and squares.
+
+    Returns:
+        puzzle_id, game_id, site, layer, direction, nats, clean (log odds of the first move, nats),
+        changed, effect (clean minus changed: positive where the step hurts the move), size (of the
+        step, as a share of the activation's length).
+
+    Raises:
+        KeyError: if the probes know no such question or site.
+    """
+    wanted = probes.sites if sites is None else tuple(sites)
+    for site in wanted:
+        if site not in probes.sites:
+            raise KeyError(f"no probes of {site!r}: they read {', '.join(probes.sites)}")
+    place = {
+        int(board): probes.select(question.name, number)[0]
+        for number, split in enumerate(splits)
+        for board in np.flatnonzero(split.test & question.known)
+    }
+    good = [b for b in boards if b in place and pairs[b].clean.legal_moves.count() > 1]
+    parts = [
+        _some(network, probes, pairs, question, good[start : start + _AT_ONCE], place, nats,
+              wanted, seed)
+        for start in range(0, len(good), _AT_ONCE)
+    ]  # fmt: skip
+    columns = ["puzzle_id", "game_id", "site", "layer", "direction", "nats", "clean", "changed",
+               "effect", "size"]  # fmt: skip
+    return pd.DataFrame([row for part in parts for row in part], columns=columns)
+
+
+def _some(
+    network: Network,
+    probes: Probes,
+    pairs: Sequence[Pair],
+    question: Question,
+    boards: Sequence[int],
+    place: dict[int, int],
+    nats: Sequence[float],
+    sites: Sequence[str],
+    seed: int,
+) -> list[dict[str, object]]:
+    encoded = network.encode([pairs[board].clean for board in boards])
+    planes = torch.from_numpy(encoded.planes())
+    values = network.run(planes, sites)
+    jobs = [Job(board=row, interventions=()) for row in range(len(boards))]
+    facts: list[dict[str, object]] = []
+    for row, board in enumerate(boards):
+        pair, answer = pairs[board], int(question.answer[board])
+        draw = np.random.default_rng([seed, board])
+        others = [square for square in range(64) if square != answer]
+        for site in sites:
+            activation = values[site][row].float().cpu()
+            layer = probes.sites.index(site)
+            along = probes.direction(
+                activation[int(question.given[board])], layer=layer, probe=place[board]
+            )
+            aside = torch.from_numpy(draw.standard_normal(len(along))).float()
+            steps = {
+                DIRECTIONS[0]: (answer, _unit(along)),
+                DIRECTIONS[1]: (answer, _unit(aside)),
+                DIRECTIONS[2]: (int(draw.choice(others)), _unit(along)),
+            }
+            slope = float(along.norm())
+            if slope == 0:
+                continue
+            for name, (square, unit) in steps.items():
+                for step in nats:
+                    change = Intervention(
+                        site=site, square=square, action=Add(direction=unit * (step / slope))
+                    )
+                    jobs.append(Job(board=row, interventions=(change,)))
+                    facts.append(
+                        {
+                            "puzzle_id": pair.puzzle_id,
+                            "game_id": pair.game_id,
+                            "site": site,
+                            "layer": network.site(site).layer,
+                            "direction": name,
+                            "nats": step,
+                            "size": abs(step) / slope / float(activation[square].norm()),
+                        }
+                    )
+    logits = patching.run(network, planes, jobs).logits
+    index = torch.tensor([job.board for job in jobs])
+    legal = torch.zeros(len(boards), logits.shape[1], dtype=torch.bool)
+    slots = []
+    for row, board in enumerate(boards):
+        own = encoded.slots[encoded.offsets[row] : encoded.offsets[row + 1]]
+        legal[row, torch.from_numpy(own.astype(np.int64))] = True
+        first = pairs[board].clean.parse_uci(pairs[board].line[0])
+        slots.append(int(own[encoded.moves[row].index(first)]))
+    odds = measures.log_odds(
+        Runs(
+            logits=logits,
+            value=None,
+            legal=legal[index],
+            slot=torch.tensor(slots)[index],
+            clean_logits=logits[: len(boards)][index],
+        )
+    ).tolist()
+    for fact, job, changed in zip(facts, jobs[len(boards) :], odds[len(boards) :], strict=True):
+        clean = odds[job.board]
+        fact.update(clean=clean, changed=changed, effect=clean - changed)
+    return facts
+
+
+def _unit(direction: Float[Tensor, " width"]) -> Float[Tensor, " width"]:
+    return direction / direction.norm().clamp(min=1e-30)

@@ -1,0 +1,123 @@
+"""The columns of tables of predictions, and how rows of them are made.
+
+Stands on `targets` and `puzzles.pairs`; loads without torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow
+from jaxtyping import Float, Int64
+
+from leela_probe.probing.targets import Question
+from leela_probe.puzzles.pairs import Pair
+
+__all__ = ["CONTROLS", "KINDS", "SCHEMA", "VERDICTS", "frame"]
+
+KINDS = ("target", "source", "source given predicted target", "joint")
+"""What is predicted. A source is predicted given the true target unless it says otherwise; joint is
+the target and, given that prediction, the source. Predictions have no rows of joint."""
+
+CONTROLS = (
+    "none", "random weights", "input planes", "most frequent relation", "legal moves",
+    "control task",
+)  # fmt: skip
+"""What reads the future: the network itself, or something that should not be able to."""
+
+VERDICTS = ("predicted",)
+
+_CATEGORY = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+
+SCHEMA = pyarrow.schema(
+    {
+        "network": _CATEGORY,  # whose activations; empty for controls that have none
+        "control": _CATEGORY,  # see CONTROLS
+        "instance": pyarrow.int16(),  # which of several random networks, from 1; else 0
+        "site": _CATEGORY,  # empty for controls without activations
+        "layer": pyarrow.int16(),  # empty outside the layers
+        "kind": _CATEGORY,  # see KINDS
+        "ply": pyarrow.int16(),
+        "split": _CATEGORY,
+        "seed": pyarrow.int16(),
+        "puzzle_id": pyarrow.string(),
+        "game_id": pyarrow.string(),
+        "given": pyarrow.int8(),  # the square that was told, in the mover's view
+        "answer": pyarrow.int8(),
+        "predicted": pyarrow.int8(),
+        "rank": pyarrow.int8(),  # of the answer: 1 is right
+        "loss": pyarrow.float32(),  # minus its log probability, in nats
+        "verdict": _CATEGORY,
+    }
+)
+"""The columns, one row a puzzle, layer, question, split and seed."""
+
+
+def frame(
+    pairs: Sequence[Pair],
+    boards: Int64[np.ndarray, " board"],
+    *,
+    sites: Sequence[str],
+    kind: str,
+    question: Question,
+    split: str,
+    seeds: Sequence[int],
+    predicted: Int64[np.ndarray, "layer seed board"],
+    rank: Int64[np.ndarray, "layer seed board"],
+    loss: Float[np.ndarray, "layer seed board"],
+) -> pyarrow.Table:
+    """Rows of a table of predictions; who predicts is left empty, to be filled in by `label`.
+
+    Args:
+        pairs: all puzzles.
+        boards: which of them the rows are about.
+        sites: a name for each place of the axis `layer`.
+        kind: see `KINDS`; a question's own kind may say that it is a control task.
+        question: what was asked.
+        split: the split's name.
+        seeds: a number for each place of the axis `seed`.
+        predicted: the square with the highest score.
+        rank: of the answer.
+        loss: minus the log probability of the answer.
+    """
+    layers, runs, count = predicted.shape
+    each = layers * runs * count
+    layer = [
+        None if (n := re.match(r"layer(\d+)\.", site)) is None else int(n[1]) for site in sites
+    ]
+    control = "control task" if "control task" in kind else None
+
+    def repeated(values: Sequence[object], inner: int, kind: pyarrow.DataType) -> pyarrow.Array:
+        places = np.tile(np.repeat(np.arange(len(values)), inner), each // (len(values) * inner))
+        return pyarrow.array(values, kind).take(pyarrow.array(places))
+
+    def constant(value: object, kind: pyarrow.DataType) -> pyarrow.Array:
+        if pyarrow.types.is_dictionary(kind):
+            return pyarrow.repeat(pyarrow.scalar(value, kind.value_type), each).dictionary_encode()
+        return pyarrow.repeat(pyarrow.scalar(value, kind), each)
+
+    if each == 0:
+        return SCHEMA.empty_table()
+    text, small = pyarrow.string(), pyarrow.int16()
+    columns = {
+        "network": constant(None, _CATEGORY),
+        "control": constant(control, _CATEGORY),
+        "instance": constant(0, small),
+        "site": repeated(sites, runs * count, text).dictionary_encode(),
+        "layer": repeated(layer, runs * count, small),
+        "kind": constant(kind.removesuffix(" (control task)"), _CATEGORY),
+        "ply": constant(question.ply, small),
+        "split": constant(split, _CATEGORY),
+        "seed": repeated(list(seeds), count, small),
+        "puzzle_id": repeated([pairs[board].puzzle_id for board in boards], 1, text),
+        "game_id": repeated([pairs[board].game_id for board in boards], 1, text),
+        "given": repeated(question.given[boards].tolist(), 1, pyarrow.int8()),
+        "answer": repeated(question.answer[boards].tolist(), 1, pyarrow.int8()),
+        "predicted": pyarrow.array(predicted.ravel().astype(np.int8)),
+        "rank": pyarrow.array(rank.ravel().astype(np.int8)),
+        "loss": pyarrow.array(loss.ravel().astype(np.float32)),
+        "verdict": constant(VERDICTS[0], _CATEGORY),
+    }
+    return pyarrow.table(columns).cast(SCHEMA)

@@ -1,0 +1,129 @@
+"""What probes say of the puzzles that they were not trained on, one row a puzzle and question.
+
+Stands on `probes`, `rows`, `targets` and `folds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from leela_probe.probing.folds import Split
+from leela_probe.probing.prediction_tables import KINDS, frame
+from leela_probe.probing.probes import Probes
+from leela_probe.probing.rows import Rows
+from leela_probe.probing.targets import Question
+from leela_probe.puzzles.pairs import Pair
+
+__all__ = ["of_probes"]
+
+_AT_ONCE = 64
+_ROUNDING = 2e-6  # of the largest score: what float32 leaves uncertain
+
+
+def of_probes(
+    probes: Probes,
+    rows: Rows,
+    pairs: Sequence[Pair],
+    questions: Sequence[Question],
+    splits: Sequence[Split],
+    *,
+    seed: int = 0,
+) -> pyarrow.Table:
+    """The predictions of every probe on its own test side; see `prediction_tables.SCHEMA`.
+
+    A source is asked for twice: with the true target as the condition, and with the target that
+    the probe of the same layer, split and seed has predicted.
+
+    Args:
+        probes: of `probes.train`.
+        rows: the activations.
+        pairs: the puzzles, in the order of the rows.
+        questions: those that the probes were trained on.
+        splits: those that the probes were trained on.
+        seed: of the lots that are drawn among squares with equal scores.
+    """
+    tables = []
+    by_name = {each.name: each for each in questions}
+    for number, split in enumerate(splits):
+        test = np.flatnonzero(split.test)
+        for start in range(0, len(test), _AT_ONCE):
+            boards = test[start : start + _AT_ONCE]
+            values, lots = rows.read(boards), _lots(boards, seed)
+            seeds = [probe.seed for probe in probes.probes]
+            for name, question in by_name.items():
+                for kind, predicted, rank, loss in _ask(
+                    probes, values, boards, question, number, by_name, lots
+                ):
+                    known = question.known[boards]
+                    places = probes.select(name, number)
+                    tables.append(
+                        frame(
+                            pairs,
+                            boards[known],
+                            sites=probes.sites,
+                            kind=kind,
+                            question=question,
+                            split=split.name,
+                            seeds=[seeds[place] for place in places],
+                            predicted=predicted[:, :, known],
+                            rank=rank[:, :, known],
+                            loss=loss[:, :, known],
+                        )
+                    )
+    return pyarrow.concat_tables(tables)
+
+
+_Answers = tuple[str, np.ndarray, np.ndarray, np.ndarray]
+
+
+@torch.no_grad()
+def _ask(
+    probes: Probes,
+    values: Float[Tensor, "layer board square width"],
+    boards: Int64[np.ndarray, " board"],
+    question: Question,
+    split: int,
+    by_name: dict[str, Question],
+    lots: Int64[Tensor, "board square"],
+) -> Iterator[_Answers]:
+    """Predicted square, rank of the answer and loss, by layer, seed and board."""
+    places = probes.select(question.name, split)
+    answer = torch.from_numpy(question.answer[boards])
+    true = torch.from_numpy(question.given[boards]).expand(len(probes.sites), len(places), -1)
+    yield (question.kind, *_judge(probes.scores(values, true, places), answer, lots))
+    target = f"target {question.ply}"
+    if question.kind == "source" and target in by_name:
+        told = torch.from_numpy(by_name[target].given[boards]).expand_as(true)
+        scores = probes.scores(values, told, probes.select(target, split))
+        found = torch.from_numpy(_judge(scores, answer, lots)[0])
+        yield (KINDS[2], *_judge(probes.scores(values, found, places), answer, lots))
+
+
+def _lots(boards: Int64[np.ndarray, " board"], seed: int) -> Int64[Tensor, "board square"]:
+    """An order of the squares for each board, drawn at random: who goes first among equals."""
+    orders = [np.random.default_rng([seed, int(board)]).permutation(64) for board in boards]
+    return torch.from_numpy(np.stack(orders))
+
+
+def _judge(
+    scores: Float[Tensor, "layer seed board square"],
+    answer: Int64[Tensor, " board"],
+    lots: Int64[Tensor, "board square"],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predicted square, rank of the answer, and minus its log probability.
+
+    Squares whose scores differ by no more than rounding are equal (all empty squares are where the
+    input planes are read), and lots are drawn among them: an answer is never right for free.
+    """
+    at = answer.expand(scores.shape[:3])[..., None]
+    loss = torch.logsumexp(scores, dim=-1) - scores.gather(-1, at)[..., 0]
+    step = _ROUNDING * scores.abs().amax(dim=-1, keepdim=True).clamp(min=1e-30).double()
+    order = (scores.double() / step).round() * 64 + lots
+    rank = 1 + (order > order.gather(-1, at)).sum(dim=-1)
+    return order.argmax(dim=-1).numpy(), rank.numpy(), loss.numpy()

@@ -1,0 +1,204 @@
+"""Published numbers beside those of a study: "paper | here | interval | agrees?".
+
+Stands on `published_numbers`, `tabulation`, `study` and `ledger`; loads without torch.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from leela_probe.reproduction import tabulation
+from leela_probe.reproduction.ledger import Outcome
+from leela_probe.reproduction.published_numbers import NUMBERS, Published
+from leela_probe.reproduction.study import PAPER_HEADS, PAPER_LAYERS, Networks, Study
+
+__all__ = ["ANSWERS", "Found", "agreement", "compare", "make"]
+
+ANSWERS: Mapping[str, str] = {
+    "yes": "the intervals overlap, and ours is narrow enough to say so; or the bound holds",
+    "no": "the intervals do not overlap; or the bound does not hold",
+    "open": "too few puzzles: our interval is wider than the number itself, or holds the bound",
+    "no interval": "our number has no interval to judge by",
+    "other shape": f"a layer or head of {PAPER_LAYERS} layers of {PAPER_HEADS} heads, which this "
+    "network has not",
+    "not here": "the study has no such puzzles or could not make this table",
+    "not run": "an experiment that is not part of a study",
+}
+"""What the column `agrees` says, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The study's own number.
+
+    Attributes:
+        estimate: the number.
+        low, high: its 95 % interval; NaN where it has none.
+        n: how many puzzles it is of; None where that is not said.
+        note: what else is to be known of it.
+    """
+
+    estimate: float
+    low: float = math.nan
+    high: float = math.nan
+    n: int | None = None
+    note: str = ""
+
+
+def make(study: Study, networks: Networks) -> Outcome:
+    """The table of the comparison, in `tables/comparison.csv`."""
+    path = study.table("tables/comparison.csv")
+    table = compare(
+        lambda name: tabulation.read(study, name), same_shape=networks.has_papers_shape()
+    )
+    tabulation.write(table, path)
+    counts = table["agrees"].value_counts().to_dict()
+    return Outcome(outputs=[path], facts={"agrees": {str(k): int(v) for k, v in counts.items()}})
+
+
+def compare(tables: Callable[[str], pd.DataFrame | None], *, same_shape: bool) -> pd.DataFrame:
+    """Every published number with the study's own.
+
+    Args:
+        tables: gives a table of the study by its name, None where there is none.
+        same_shape: whether the network has as many layers and heads as the paper's.
+
+    Returns:
+        Columns experiment, what, paper, paper_half_width, relation, here, low, high, n, agrees
+        (of `ANSWERS`), detail, note, source.
+    """
+    rows = []
+    known: dict[str, pd.DataFrame | None] = {}
+    for number in NUMBERS:
+        found: Found | None = None
+        answer = "not run"
+        if number.table is not None:
+            if number.table not in known:
+                known[number.table] = tables(number.table)
+            table = known[number.table]
+            found = None if table is None else _found(number, table)
+            answer = "not here" if found is None else agreement(number, found)
+            if number.shape and not same_shape:
+                found, answer = None, "other shape"
+        rows.append(
+            {
+                "experiment": number.experiment,
+                "what": number.what,
+                "paper": number.value,
+                "paper_half_width": number.half_width,
+                "relation": number.relation,
+                "here": math.nan if found is None else found.estimate,
+                "low": math.nan if found is None else found.low,
+                "high": math.nan if found is None else found.high,
+                "n": None if found is None else found.n,
+                "agrees": answer,
+                "detail": number.detail,
+                "note": "" if found is None else found.note,
+                "source": number.source,
+            }
+        )
+    return pd.DataFrame(rows).astype({"n": "Int64"})
+
+
+def agreement(number: Published, found: Found) -> str:
+    """Whether a published number and ours agree; see `ANSWERS`.
+
+    Example:
+        >>> number = Published(experiment="E1", what="x", value=1.88, half_width=0.04, source="")
+        >>> [agreement(number, Found(estimate=e, low=e - w, high=e + w))
+        ...  for e, w in ((1.9, 0.1), (0.2, 0.1), (1.0, 3.0))]
+        ['yes', 'no', 'open']
+    """
+    if number.kind == "rank":
+        return "yes" if found.estimate == number.value else "no"
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return "no interval"
+    if number.relation == "above":
+        if found.low > number.value:
+            return "yes"
+        return "no" if found.high < number.value else "open"
+    lowest, highest = number.value - number.half_width, number.value + number.half_width
+    if found.high < lowest or found.low > highest:
+        return "no"
+    wide = found.high - found.low > max(abs(number.value), 4 * number.half_width, 0.05)
+    return "open" if wide else "yes"
+
+
+def _found(number: Published, table: pd.DataFrame) -> Found | None:
+    if number.kind == "kept":
+        return _kept(table)
+    if number.kind == "skipped":
+        return _skipped(table)
+    if number.kind == "sum":
+        return _sum(number, table)
+    rows = table
+    for column, value in number.where.items():
+        if column not in rows.columns:
+            return None
+        if number.kind == "rank" and column in ("layer", "head"):
+            continue
+        series = rows[column].fillna("") if value == "" else rows[column]
+        rows = rows[series == value]
+    if number.column not in rows.columns:
+        return None
+    rows = rows[rows[number.column].notna()]
+    if rows.empty:
+        return None
+    if number.kind == "rank":
+        return _rank(number, rows)
+    note = ""
+    if number.kind == "peak":
+        row = rows.loc[rows[number.column].idxmax()]
+        at = row["layer"]
+        place = "" if pd.isna(at) else "before layer 0" if at < 0 else f"layer {int(at)}"
+        note = f"{place}, chosen for being largest".lstrip(", ")
+    else:
+        row = rows.iloc[0]
+    return Found(
+        estimate=float(row[number.column]),
+        low=float(row["low"]),
+        high=float(row["high"]),
+        n=int(row["total" if number.table == "patterns" else "n"]),
+        note=note,
+    )
+
+
+def _rank(number: Published, rows: pd.DataFrame) -> Found | None:
+    own = rows[(rows["layer"] == number.where["layer"]) & (rows["head"] == number.where["head"])]
+    if own.empty:
+        return None
+    better = int((rows["estimate"] > float(own["estimate"].iloc[0])).sum())
+    return Found(estimate=float(better + 1), n=int(own["n"].iloc[0]), note=f"of {len(rows)} heads")
+
+
+def _sum(number: Published, table: pd.DataFrame) -> Found:
+    chosen = [fnmatch.fnmatch(str(name), str(number.where["pattern"])) for name in table["pattern"]]
+    return _share(int(table.loc[chosen, "n"].sum()), int(table["n"].sum()))
+
+
+def _kept(table: pd.DataFrame) -> Found | None:
+    out = table.set_index("reason")["excluded"]
+    rows = int(table["remaining"].iloc[0]) - int(out["mate_in_1"]) - int(out["malformed"])
+    return _share(int(table["remaining"].iloc[-1]), rows) if rows else None
+
+
+def _skipped(table: pd.DataFrame) -> Found | None:
+    if "measured" not in table.columns or table.empty:
+        return None
+    return _share(
+        int(table["measured"].iloc[0] - table["used"].iloc[0]), int(table["measured"].iloc[0])
+    )
+
+
+def _share(count: int, total: int) -> Found:
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, total).proportion_ci(method="wilson")
+    return Found(
+        estimate=count / total, low=float(interval.low), high=float(interval.high), n=total
+    )

@@ -1,0 +1,74 @@
+"""The subcommand calibrate, as a shell would call it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import leela_probe
+
+ROOT = Path(leela_probe.__file__).parent.parent
+
+
+def calibrate(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "leela_probe", "calibrate", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calibrate") / "out"
+    wanted = ["--out", folder, "--seeds", 1, "--puzzles", 10]
+    return folder, wanted, calibrate(*wanted)
+
+
+def test_it_prints_the_tables_in_eighty_columns(done):
+    _, _, result = done
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert max(len(line.rstrip()) for line in lines if not line.startswith("wrote")) <= 80
+    for title in ("One network each", "Power at so many puzzles", "Where there is nothing to find"):
+        assert any(line.startswith(title) for line in lines)
+    (row,) = [line.split() for line in lines if line.startswith("redundant") and "found" in line]
+    assert row[1:3] == ["residual", "third"]
+
+
+def test_it_writes_tables_with_manifests(done):
+    folder, _, _ = done
+    table = pd.read_parquet(folder / "calibration.parquet")
+    manifest = json.loads((folder / "calibration.parquet.manifest.json").read_text())
+    assert manifest["rows"] == len(table) == 6 * 6
+    assert manifest["options"]["puzzles"] == 10
+    summary = pd.read_csv(folder / "summary.csv")
+    assert summary.groupby("organism", sort=False).size().tolist() == [6] * 6
+    assert json.loads((folder / "summary.csv.manifest.json").read_text())["inputs"]["calibration"]
+
+
+def test_a_finished_calibration_is_not_overwritten_unasked(done):
+    _, wanted, _ = done
+    result = calibrate(*wanted)
+    assert result.returncode == 1
+    assert "is finished" in result.stderr
+    assert "--overwrite" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["t82.pb.gz", "=t82.pb.gz", "t82="])
+def test_a_network_needs_a_name(tmp_path, text):
+    result = calibrate("--out", tmp_path, "--network", text)
+    assert result.returncode == 2
+    assert "NAME=FILE" in result.stderr
+
+
+def test_the_folder_of_the_folder_must_be_there(tmp_path):
+    result = calibrate("--out", tmp_path / "a" / "b")
+    assert result.returncode == 1
+    assert "make it first" in result.stderr

@@ -1,0 +1,126 @@
+"""Probes and attention by the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from example_pairs import random_pairs
+from typer.testing import CliRunner, Result
+
+from leela_probe.commands import probe
+
+app = typer.Typer()
+app.command(name="probe")(probe.probe)
+app.command(name="attention")(probe.attention)
+
+QUICK = ("--random-networks", "1", "--epochs", "1", "--folds", "3", "--resamples", "99")
+
+
+@pytest.fixture(scope="module")
+def puzzles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [
+        {
+            "puzzle_id": pair.puzzle_id, "fen": pair.clean_fen, "clean_fen": pair.clean_fen,
+            "moves": " ".join(["0000", *pair.line]), "verdict": "kept", "pattern": pair.pattern,
+            "game_id": pair.game_id,
+        }
+        for pair in random_pairs(51, 36)
+    ]  # fmt: skip
+    path = tmp_path_factory.mktemp("puzzles") / "kept.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    return path
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+@pytest.fixture(scope="module")
+def probed(puzzles, onnx_file, tmp_path_factory):
+    out = tmp_path_factory.mktemp("probed") / "out"
+    arguments = ("probe", puzzles, "--network", onnx_file("attention"), "--out", out)
+    return out, arguments, call(*arguments, *QUICK, "--causal", 3)
+
+
+def test_the_folder_has_tables_with_manifests_probes_and_figures(probed):
+    out, _, result = probed
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in out.iterdir()}
+    tables = {f"{name}.parquet" for name in ("predictions", "accuracies", "causal")}
+    figures = {
+        f"{name}-ply3{ending}"
+        for name in ("accuracy", "joint", "margin")
+        for ending in (".pdf", ".png")
+    }
+    manifests = {f"{name}.manifest.json" for name in tables}
+    assert names == tables | figures | manifests | {"probes.safetensors"}
+    causal = pd.read_parquet(out / "causal.parquet")
+    assert causal["puzzle_id"].nunique() == 3
+    manifest = json.loads((out / "accuracies.parquet.manifest.json").read_text())
+    assert manifest["inputs"]["predictions"]["file"] == "predictions.parquet"
+
+
+def test_what_is_printed_is_in_the_table_and_fits_80_columns(probed):
+    out, _, result = probed
+    table = pd.read_parquet(out / "accuracies.parquet")
+    own = table[
+        (table["control"] == "none") & (table["kind"] == "joint") & (table["against"] == "")
+        & (table["subset"] == "all")
+    ]  # fmt: skip
+    lines = result.stdout.partition("\nwrote ")[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    (both,) = [line for line in lines if line.startswith("both 3")]
+    assert f"{100 * own['accuracy'].max():.1f} %" in both
+
+
+def test_the_same_command_again_computes_no_predictions(probed):
+    out, arguments, _ = probed
+    stamp = (out / "predictions.parquet").stat().st_mtime_ns
+    result = call(*arguments, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert (out / "predictions.parquet").stat().st_mtime_ns == stamp
+    other = call(*arguments, *QUICK, "--seed", 3)
+    assert other.exit_code == 1
+    assert "--overwrite" in str(other.exception)
+
+
+def test_mistaken_choices_are_refused_with_the_right_ones(probed):
+    _, arguments, _ = probed
+    for option, value, message in (
+        ("--preset", "jenner", "sound, jenner2024"),
+        ("--where", "within", "after, middle, before"),
+        ("--subset", "odd", "all, differing, different, same"),
+        ("--activations", "int8", "float16, bfloat16, float32"),
+    ):
+        result = call(*arguments, option, value)
+        assert result.exit_code == 2
+        assert message in " ".join(result.output.replace("│", " ").split())
+    result = call(*arguments, "--preset", "jenner2024", "--folds", 4)
+    assert result.exit_code == 2
+
+
+def test_attention_writes_every_entry_and_the_heads(puzzles, onnx_file, tmp_path):
+    out, summary = tmp_path / "a.parquet", tmp_path / "s.csv"
+    arguments = (
+        "attention", puzzles, "--network", onnx_file("attention"), "--out", out,
+        "--summary", summary, "--limit", 6,
+    )  # fmt: skip
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    table, heads = pd.read_parquet(out), pd.read_csv(summary)
+    assert len(table) == 6 * 3 * 4 * 12
+    assert table["rank"].between(1, 4096).all()
+    assert set(heads["relation"]) == set(table["relation"])
+    lines = result.stdout.partition("\nwrote ")[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    best = heads[heads["relation"] == "3->1"].sort_values("attention").iloc[-1]
+    assert lines[1].startswith(f"{best['layer']}.{best['head']}")
+    again = call(*arguments)
+    assert again.exit_code == 1
+    assert "--overwrite" in str(again.exception)
+    wrong = call(*arguments, "--overwrite", "--relation", "3-1")
+    assert wrong.exit_code == 2

@@ -1,0 +1,90 @@
+"""`leela-probe reproduce` in a process of its own: killed at any moment it ends the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import small_study
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory, network_file, cache) -> list[str]:
+    folder = tmp_path_factory.mktemp("reproduce")
+    return [
+        "reproduce", "--dump", str(small_study.dump(folder / "dump.csv", 60)),
+        "--strong", str(network_file("attention")),
+        "--weak", str(network_file("se-convolution", seed=2)),
+        "--hard", "1", "--correct", "0", "--forcing", "0", "--log-odds", "5",
+        "--value", "0.0005", "--probability", "0.95", "--divergence", "0.69",
+        "--minimum", "8", "--resamples", "99", "--workers", "0", "--share", "0.02",
+        "--limit", "12",
+    ]  # fmt: skip
+
+
+def start(arguments: list[str], out: Path, cache: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "leela_probe", *arguments, "--out", str(out), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache), "COLUMNS": "80"},
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return output
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_results(arguments, tmp_path, cache):
+    told = finish(start(arguments, tmp_path / "whole", cache))
+    assert re.search(r"^about .* puzzles, if as many as the paper's", told, re.M)
+    assert f"wrote {tmp_path / 'whole' / 'index.html'}" in told
+    moments, killed = random.Random(4), 0
+    for _ in range(12):
+        process = start(arguments, tmp_path / "cut", cache)
+        try:
+            process.wait(moments.uniform(3, 9) if killed < 4 else None)
+            process.communicate()
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+    assert killed >= 1
+    again = finish(start(arguments, tmp_path / "cut", cache))
+    assert "figures: done before" in again
+    assert small_study.results(tmp_path / "cut") == small_study.results(tmp_path / "whole")
+
+
+def test_a_mistaken_stage_gets_the_list(arguments, tmp_path, cache):
+    process = start(arguments, tmp_path / "x", cache, "--stage", "nonsense")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "filter, corrupt, residual" in " ".join(errors.replace("│", " ").split())
+
+
+def test_a_stage_before_what_it_needs_is_refused_in_one_line(arguments, tmp_path, cache):
+    process = start(arguments, tmp_path / "y", cache, "--stage", "residual")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.startswith("leela-probe: the stage residual needs filter")
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_missing_file_is_named(arguments, tmp_path, cache):
+    changed = [*arguments]
+    changed[changed.index("--dump") + 1] = "nowhere.csv"
+    process = start(changed, tmp_path / "z", cache)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors == "leela-probe: no puzzles at nowhere.csv\n"

@@ -1,0 +1,179 @@
+"""A study from a dump to its page: done once, resumed anywhere, told honestly."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import small_study
+from small_study import run
+
+from leela_probe.reproduction import stages
+from leela_probe.reproduction.ledger import DONE, LEFT_OUT, Ledger
+from leela_probe.reproduction.study import Networks, Study
+
+
+@pytest.fixture
+def copied(finished: Study, tmp_path: Path) -> Study:
+    shutil.copytree(finished.out, tmp_path / "out")
+    return dataclasses.replace(finished, out=tmp_path / "out")
+
+
+def ran(fresh: dict[str, bool]) -> list[str]:
+    return [name for name, now in fresh.items() if now]
+
+
+def test_every_step_of_an_attention_network_is_done(finished):
+    with Ledger(finished.out) as ledger:
+        states = {name: ledger.record(name).state for name in stages.NAMES}
+    assert set(states.values()) == {DONE}
+
+
+def test_a_second_run_does_nothing_and_loads_no_network(copied):
+    def refuse(path):
+        raise AssertionError(f"{path} was loaded")
+
+    before = small_study.results(copied.out)
+    with Ledger(copied.out) as ledger:
+        stages.run(
+            copied,
+            Networks(copied, refuse),
+            ledger,
+            told=lambda record, now: (_ for _ in ()).throw(AssertionError(record)) if now else None,
+        )
+    assert small_study.results(copied.out) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "redone"),
+    [
+        ({"minimum": 9}, {"tables", "figures", "comparison", "page"}),
+        ({"head": (1, 2)}, {"entry", "entry-win", "tables", "figures", "comparison", "page"}),
+        ({"epochs": 3}, {"probes", "tables", "figures", "comparison", "page"}),
+        ({"share": 0.03}, {"piece-heads", "attention", "tables", "figures", "comparison", "page"}),
+    ],
+)
+def test_changing_an_option_redoes_only_what_depends_on_it(copied, cache, change, redone):
+    again = set(ran(run(dataclasses.replace(copied, **change), cache)))
+    assert "page" in again
+    assert again <= redone
+    assert again & (redone - {"tables", "figures", "comparison", "page"}) == redone - {
+        "tables", "figures", "comparison", "page"
+    }  # fmt: skip
+
+
+def test_fewer_rows_redo_everything(copied, cache):
+    again = ran(run(dataclasses.replace(copied, limit=80), cache))
+    assert again == list(stages.NAMES)
+
+
+def begin_anew(study: Study, name: str) -> None:
+    """Makes a finished study forget a step and what it made."""
+    with Ledger(study.out) as ledger:
+        record = ledger.record(name)
+    for file in record.outputs:
+        (study.out / file).unlink()
+    (study.out / "manifests" / f"{name}.json").unlink()
+
+
+@pytest.mark.parametrize("name", stages.NAMES)
+def test_a_step_cut_off_before_its_manifest_ends_with_the_same_results(
+    copied, cache, finished, name, monkeypatch
+):
+    begin_anew(copied, name)
+    write = Ledger._write
+
+    def cut_off(self, step, state, *arguments, **more):
+        if state == DONE and step.name == name:
+            raise KeyboardInterrupt
+        return write(self, step, state, *arguments, **more)
+
+    monkeypatch.setattr(Ledger, "_write", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run(copied, cache)
+    monkeypatch.setattr(Ledger, "_write", write)
+    assert ran(run(copied, cache))[0] == name
+    assert small_study.results(copied.out) == small_study.results(finished.out)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["filter", "corrupt", "residual", "heads", "entry", "entry-win", "piece-heads", "probes"],
+)
+def test_a_step_cut_off_at_its_work_goes_on_to_the_same_results(copied, cache, finished, name):
+    begin_anew(copied, name)
+
+    @contextmanager
+    def shown(step):
+        def progress(done, total, counts):
+            if step == name:
+                raise KeyboardInterrupt
+
+        yield progress
+
+    with pytest.raises(KeyboardInterrupt):
+        run(copied, cache, shown=shown)
+    run(copied, cache)
+    assert small_study.results(copied.out) == small_study.results(finished.out)
+
+
+def test_a_stage_runs_alone_if_those_before_it_are_done(copied, cache):
+    assert run(copied, cache, only="residual") == {"residual": False}
+    begin_anew(copied, "residual")
+    assert run(copied, cache, only="residual") == {"residual": True}
+    with pytest.raises(ValueError, match="needs filter, which is not done with these inputs"):
+        run(dataclasses.replace(copied, limit=50), cache, only="residual")
+    with pytest.raises(ValueError, match="no stage 'nonsense': choose filter, corrupt"):
+        run(copied, cache, only="nonsense")
+
+
+def test_the_tables_tell_of_the_same_puzzles(finished):
+    flow = pd.read_csv(finished.table("tables/funnel.csv"))
+    pairs = pd.read_parquet(finished.table("pairs.parquet"))
+    assert flow["remaining"].iloc[0] == small_study.ROWS
+    assert flow["remaining"].iloc[-1] == (pairs["verdict"] == "found").sum()
+    heads = pd.read_csv(finished.table("tables/heads.csv"))
+    plain = pd.read_parquet(finished.table("heads.parquet")).dropna(subset="effect")
+    means = plain.groupby(["layer", "head"])["effect"].mean()
+    ours = heads[heads["split"] == "all"].set_index(["layer", "head"])["estimate"]
+    assert (ours - means).abs().max() < 1e-5
+    assert len(ours) == 12
+
+
+def test_the_chosen_head_is_tested_on_the_other_half(finished):
+    every = pd.read_parquet(finished.table("entry.parquet"))
+    measured = every[every["verdict"] == "measured"]["puzzle_id"].nunique()
+    shares = pd.read_csv(finished.table("tables/shares.csv"))
+    own = shares[(shares["sweep"] == "entry") & (shares["curve"] == "3->1")]
+    assert set(own["on"]) == {"held out"}
+    assert 0 < own["n"].iloc[0] < measured
+
+
+def test_a_residual_tower_is_told_what_does_not_apply(finished, network_file, cache, tmp_path):
+    study = dataclasses.replace(
+        finished, out=tmp_path / "tower", strong=network_file("se-convolution", seed=3), limit=40
+    )
+    run(study, cache)
+    with Ledger(study.out) as ledger:
+        left_out = [name for name in stages.NAMES if ledger.record(name).state == LEFT_OUT]
+    assert {"heads", "entry", "entry-win", "piece-heads", "attention"} <= set(left_out)
+    text = (study.out / "index.html").read_text()
+    assert "is a residual tower and has no attention heads" in text
+    assert study.table("figures/figure3_residual.svg").is_file()
+
+
+def test_a_study_that_keeps_no_puzzle_says_so(finished, cache, tmp_path):
+    study = dataclasses.replace(
+        finished,
+        out=tmp_path / "none",
+        criteria=dataclasses.replace(finished.criteria, hard=0.0),
+        limit=20,
+    )
+    run(study, cache)
+    text = (study.out / "index.html").read_text()
+    assert "Nothing could be measured" in text
+    assert "no puzzle has a corrupted partner" in text
