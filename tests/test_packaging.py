@@ -149,7 +149,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     assert package == {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "leela_probe").rglob("*")
-        if path.suffix in (".py", ".json", ".jinja", ".gz", ".csv") or path.name == "py.typed"
+        if path.suffix in (".py", ".json", ".jinja", ".gz", ".csv", ".md")
+        or path.name == "py.typed"
     }
     assert "leela_probe/py.typed" in package
     assert f"{folder}licenses/LICENSE" in names
