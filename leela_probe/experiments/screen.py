@@ -12,7 +12,7 @@ Stands on `effects`, `networks.patching` and `sweeps`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,20 +73,28 @@ def estimate(
         raise ValueError(f"{steps} steps asked for: take at least 1")
     plan = _Plan(network, steps)
     tables = []
-    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        measured = effects.prepare(
-            network,
-            pairs[start : start + _PAIRS_AT_ONCE],
-            sweep,
-            measure=measure,
-            direction=direction,
-            history=history,
-            seed=seed,
-            places=plan.places,
-        )
+    portions = _portions(
+        network,
+        pairs,
+        sweep,
+        measure=measure,
+        direction=direction,
+        history=history,
+        seed=seed,
+        places=plan.places,
+    )
+    for measured in portions:
         estimates = plan.estimates(measured)
         tables.append(measured.table(None, estimate=estimates))
     return effects.join(tables)
+
+
+def _portions(
+    network: Network, pairs: Sequence[Pair], sweep: Sweep, **options: Any
+) -> Iterator[Measured]:
+    """The pairs prepared for measuring, as many at once as a gradient takes."""
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        yield effects.prepare(network, pairs[start : start + _PAIRS_AT_ONCE], sweep, **options)
 
 
 def verify(
@@ -126,17 +134,17 @@ def verify(
         raise ValueError(f"the best {best} places asked for: take at least 1")
     plan = _Plan(network, steps)
     tables = []
-    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        measured = effects.prepare(
-            network,
-            pairs[start : start + _PAIRS_AT_ONCE],
-            sweep,
-            measure=measure,
-            direction=direction,
-            history=history,
-            seed=seed,
-            places=plan.places,
-        )
+    portions = _portions(
+        network,
+        pairs,
+        sweep,
+        measure=measure,
+        direction=direction,
+        history=history,
+        seed=seed,
+        places=plan.places,
+    )
+    for measured in portions:
         tables.append(_best_rows(plan, measured, best, batch_size))
     return effects.join(tables)
 
