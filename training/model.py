@@ -26,6 +26,7 @@ from leela_probe.weights.architectures import (
     Smolgen,
     ValueFormat,
 )
+from training import relations
 
 __all__ = ["SIZES", "AttentionBody", "Output", "attention_body"]
 
@@ -71,16 +72,21 @@ def attention_body(
 
 
 SIZES: Mapping[str, Architecture] = {
-    "strong": attention_body(layers=6, width=128, heads=4, feed_forward=256),
-    "small": attention_body(layers=4, width=96, heads=8, feed_forward=192),
-    "strong-smolgen": attention_body(
+    "strong": attention_body(
         layers=6,
         width=128,
-        heads=4,
+        heads=8,
         feed_forward=256,
         smolgen=Smolgen(channels=8, hidden=64, generated=32),
     ),
-    "weak": attention_body(layers=2, width=64, heads=2, feed_forward=128),
+    "plain": attention_body(layers=6, width=128, heads=8, feed_forward=256),
+    "weak": attention_body(
+        layers=2,
+        width=64,
+        heads=4,
+        feed_forward=128,
+        smolgen=Smolgen(channels=4, hidden=32, generated=32),
+    ),
     "tiny": attention_body(layers=2, width=16, heads=2, feed_forward=16),
 }
 
@@ -251,8 +257,13 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> T
     leaf = name.rsplit(".", 1)[-1]
     if leaf.endswith("gammas") or leaf == "ip_mult_gate":
         return torch.ones(shape)
+    if name.endswith("smolgen.dense2_b"):  # so that each head begins with relations of its own
+        return torch.randn(shape, generator=generator)
     if len(shape) == 1 or leaf in ("ip_add_gate", "ip2_val_w"):
         return torch.zeros(shape)
+    if leaf == "smolgen_w":
+        known = torch.from_numpy(relations.maps()).flatten(1).T
+        return known.repeat(1, -(-shape[1] // known.shape[1]))[:, : shape[1]].contiguous()
     values = torch.randn(shape, generator=generator) / shape[1] ** 0.5
     if leaf == "ip_emb_w":
         used = torch.zeros(shape[1], dtype=torch.bool)

@@ -193,7 +193,7 @@ def main(
     steps: Annotated[int, typer.Option(help="steps of the whole run")] = 20_000,
     batch: Annotated[int, typer.Option(help="positions a step")] = 192,
     decay: Annotated[float, typer.Option(help="share of the run in which the rate falls")] = 1.0,
-    muon: Annotated[float, typer.Option(help="learning rate of the matrices")] = 0.04,
+    muon: Annotated[float, typer.Option(help="learning rate of the matrices")] = 0.015,
     adam: Annotated[float, typer.Option(help="learning rate of the rest")] = 2e-3,
     seed: int = 0,
     device: str = "cpu",

@@ -30,7 +30,7 @@ def shaken(name: str, seed: int) -> AttentionBody:
     return body
 
 
-@pytest.fixture(scope="module", params=["tiny", "weak", "strong-smolgen"])
+@pytest.fixture(scope="module", params=["tiny", "weak", "strong"])
 def pair(request, tmp_path_factory, cache):
     body = shaken(request.param, seed=5)
     path = tmp_path_factory.mktemp("body") / "body.pb.gz"
