@@ -53,7 +53,7 @@ def test_the_python_example_runs(checkout):
         env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(checkout / "cache")},
     )
     assert "Move.from_uci(" in result.stdout
-    assert result.stdout.splitlines()[-1] == "torch.Size([1, 4, 64, 64])"
+    assert result.stdout.splitlines()[-1] == "torch.Size([1, 8, 64, 64])"
 
 
 def test_the_second_command_is_the_one_that_is_checked():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leela_probe.commands import options, terminal
+from leela_probe.files import bundled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 _WANTED = "What is wanted"
+_TRAINED = ("strong=bundled:strong", "weak=bundled:weak")
 
 
 def calibrate(
@@ -50,7 +52,8 @@ def calibrate(
         list[str] | None,
         typer.Option(
             "--network",
-            help="A further network, NAME=FILE; can be given several times.",
+            help="A network whose truth is not known; can be given several times "
+            "[default: strong=bundled:strong weak=bundled:weak]",
             metavar="NAME=FILE",
             rich_help_panel=_WANTED,
         ),
@@ -68,7 +71,7 @@ def calibrate(
     from leela_probe.files import store
     from leela_probe.organisms import calibration
 
-    wanted = calibration.organisms(seeds=seeds, seed=seed, files=_files(networks or ()))
+    wanted = calibration.organisms(seeds=seeds, seed=seed, files=_files(networks or _TRAINED))
     if not out.parent.is_dir():
         raise FileNotFoundError(f"the folder {str(out.parent)!r} is not there: make it first")
     out.mkdir(exist_ok=True)
@@ -111,7 +114,7 @@ def _files(given: Iterable[str]) -> dict[str, Path]:
             raise typer.BadParameter(
                 f"{name} comes twice: give each network a name", param_hint="'--network'"
             )
-        found[name] = Path(path)
+        found[name] = bundled.resolve(path)
     return found
 
 

@@ -17,7 +17,7 @@ __all__ = ["EXAMPLE", "LIMIT", "demo"]
 
 EXAMPLE = "Example:\n\nleela-probe demo --out demo"
 
-LIMIT = 120
+LIMIT = 360
 """Puzzles of a demonstration, so that it takes less than five minutes on two cores."""
 
 _WANTED = "What is wanted"

@@ -21,6 +21,7 @@ FILES: Mapping[str, str] = MappingProxyType(
         "strong": "strong.pb.gz",  # the network whose look-ahead is in question
         "weak": "weak.pb.gz",  # the one that must not see it
         "planted": "planted.pb.gz",  # look-ahead by construction, in one known head
+        "shuffled": "shuffled.pb.gz",  # trained on moves drawn by lot: nothing to find
         "mates": "mates.csv",  # certified puzzles in Lichess's columns
     }
 )
@@ -52,7 +53,7 @@ def path(name: str | Path, *, folder: Path = FOLDER) -> Path:
         >>> path("bundled:stronk")
         Traceback (most recent call last):
         ValueError: no 'bundled:stronk': there are bundled:strong, bundled:weak, \
-bundled:planted, bundled:mates
+bundled:planted, bundled:shuffled, bundled:mates
     """
     short = str(name).removeprefix(PREFIX)
     if not is_bundled(name) or short not in FILES:

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from leela_probe.files import store
+from leela_probe.files import bundled, store
 from leela_probe.files.store import Finished, Progress
 from leela_probe.networks import network as networks
 from leela_probe.networks.network import Network
@@ -54,6 +54,7 @@ VERDICTS = ("found", "in part", "missed", "quiet", "alarm")
   network whose truth is not known, "alarm" says that there is something.
 """
 
+_SHUFFLED = "shuffled"
 _NULL_PUZZLES, _JOINT_PUZZLES = 64, 64
 _RESAMPLES = 999
 _WEAK_SHARE = 0.2
@@ -71,7 +72,7 @@ SCHEMA = pyarrow.schema(
         ("puzzles", _COUNT),
         ("rank", _COUNT),  # of the worst planted location; missing where nothing is to find
         ("location", _NAME),  # that the following is of: the first planted one, else the largest
-        ("effect", _NUMBER),  # nats, planted minus placebo
+        ("effect", _NUMBER),  # planted minus placebo; nats, or attention
         ("low", _NUMBER),  # 95 %; missing where all puzzles agree (an effect of exactly 0)
         ("high", _NUMBER),
         ("p", _NUMBER),  # corrected: the largest of the planted, else the smallest of all
@@ -104,7 +105,8 @@ def organisms(
     """One of each planted kind, those with nothing to find, and further network files by name.
 
     Nothing is to find in `pattern`, which likes the first move for the knight alone, in `random`
-    networks, and where a network of kind `single` meets puzzles made for no network (`unrelated`).
+    networks, in `shuffled`, which was trained on moves drawn by lot, and where a network of kind
+    `single` meets puzzles made for no network (`unrelated`).
 
     Args:
         seeds: how many random networks; a quarter as many unrelated ones.
@@ -116,14 +118,15 @@ def organisms(
 
     Example:
         >>> [organism.name for organism in organisms(seeds=1)]
-        ['single', 'redundant', 'sequence', 'pattern', 'unrelated', 'random']
+        ['single', 'redundant', 'sequence', 'pattern', 'shuffled', 'unrelated', 'random']
     """
-    ours = (*planted.KINDS, "unrelated", "random")
+    ours = (*planted.KINDS, _SHUFFLED, "unrelated", "random")
     for name in files:
         if name in ours:
             raise ValueError(f"{name!r} is an organism already: give the network another name")
     return [
         *(Organism(name=kind, seed=seed) for kind in planted.KINDS),
+        Organism(name=_SHUFFLED, seed=seed, path=str(bundled.path(f"bundled:{_SHUFFLED}"))),
         *(Organism(name="unrelated", seed=seed + number) for number in range((seeds + 3) // 4)),
         *(Organism(name="random", seed=seed + number) for number in range(seeds)),
         *(Organism(name=name, seed=seed, path=str(path)) for name, path in files.items()),
@@ -157,6 +160,7 @@ def truth(made: Planted | None, experiment: str) -> tuple[str, ...]:
         # the way over a square between has no entry from the third to the first target
         "entry": names if made.kind == "single" else (),
         "screen": names,
+        "attention": names if made.kind != "sequence" else (),
     }[experiment]
 
 
@@ -290,7 +294,7 @@ def _rows(folder: Path, organism: Organism, count: int) -> list[dict[str, object
 def _planted(organism: Organism, made: Planted | None) -> str:
     if made is not None:
         return made.description
-    return "nothing" if organism.path is None else "not known"
+    return "nothing" if organism.path is None or organism.name == _SHUFFLED else "not known"
 
 
 def _open(folder: Path, organism: Organism) -> tuple[Network, Planted | None]:

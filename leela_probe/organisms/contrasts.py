@@ -3,8 +3,9 @@
 A network may react to a man more on the board, and to the squares that its own men can reach,
 without looking ahead: an effect that differs from 0 is no evidence. The two lines of a
 `planted_puzzles.PlantedPuzzle` differ in nothing but which of two squares the third move goes to,
-so that without look-ahead the contrast has mean 0. Stands on `planted_puzzles`,
-`experiments.effects`, `experiments.screen` and `experiments.sweeps`.
+so that without look-ahead the contrast has mean 0. Probes have no contrast: where the third move
+goes follows here from the first move's target alone, so that a probe finds it in any network.
+Stands on `planted_puzzles` and `experiments`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from leela_probe.experiments import effect_tables, effects, screen, sweeps
+from leela_probe.experiments import attention_reading, effect_tables, effects, screen, sweeps
 from leela_probe.experiments.sweeps import Change, Sweep
 from leela_probe.networks.interventions import Intervention, Patch
 from leela_probe.networks.network import Network
@@ -23,7 +24,9 @@ from leela_probe.puzzles.pairs import Pair
 
 __all__ = ["EXPERIMENTS", "ROUNDING", "Contrast", "measure"]
 
-EXPERIMENTS = ("residual third", "residual first", "heads", "joint", "entry", "screen")
+EXPERIMENTS = (
+    "residual third", "residual first", "heads", "joint", "entry", "screen", "attention",
+)  # fmt: skip
 """The experiments.
 
 - `residual third`, `residual first`: the residual stream patched at the third, the first move's
@@ -31,17 +34,20 @@ EXPERIMENTS = ("residual third", "residual first", "heads", "joint", "entry", "s
 - `heads`: one head's output patched on all squares (E2);
 - `joint`: two heads of a layer patched at once, beyond the sum of both alone (T3);
 - `entry`: the entry from the third to the first target zeroed, head by head (E3);
-- `screen`: the effects of `heads` estimated from gradients.
+- `screen`: the effects of `heads` estimated from gradients;
+- `attention`: nothing changed, the entry from the third to the first target read (E4).
 """
 
 ROUNDING = 1e-4
-"""Nats; smaller effects count as 0. Where none should be, rounding in float32 leaves some of about
-1e-6, possibly all of one sign."""
+"""Smaller effects count as 0. Where none should be, rounding in float32 leaves some of about 1e-6,
+possibly all of one sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contrast:
-    """One experiment's effects on one network, in nats of the first move's log odds.
+    """One experiment's effects on one network.
+
+    Effects are in nats of the first move's log odds, those of `attention` in shares of attention.
 
     Attributes:
         table: a row for each puzzle and location (a layer, a head 2.1, a pair 2.0+2.1), with
@@ -105,7 +111,29 @@ def measure(
         ),
         _head,
     )
+    found["attention"] = contrast(lambda pairs: _attention(network, pairs), _head)
     return found
+
+
+def _attention(network: Network, pairs: Sequence[Pair]) -> pd.DataFrame:
+    """What each head holds at the entry from the third to the first target, as effects."""
+    sites = [f"layer{layer}.pattern" for layer in range(network.layers)]
+    patterns = network.capture([pair.clean for pair in pairs], sites)
+    relations = [attention_reading.relations(pair, (1, 3))["3->1"] for pair in pairs]
+    query, key = zip(*relations, strict=True)
+    return pd.DataFrame(
+        {
+            "puzzle_id": pair.puzzle_id,
+            "game_id": pair.game_id,
+            "layer": layer,
+            "head": head,
+            "effect": float(patterns[site][row, head, query[row], key[row]]),
+            "verdict": effect_tables.MEASURED,
+        }
+        for row, pair in enumerate(pairs)
+        for layer, site in enumerate(sites)
+        for head in range(network.heads)
+    )
 
 
 def _targets(network: Network) -> Sweep:

@@ -53,9 +53,12 @@ def test_every_planted_mechanism_is_found_by_the_experiments_that_can_see_it(fou
             blind = row["to_find"] == "nothing"
             assert row["verdict"] == ("quiet" if blind else "found")
             if not blind:
+                assert row["power_10"] == 1.0
+                if experiment == "attention":
+                    assert row["effect"] == pytest.approx(1, abs=1e-3)
+                    continue  # the same in every puzzle: there is no interval
                 assert row["low"] > 3 or experiment == "screen"
                 assert row["low"] <= row["effect"] <= row["high"]
-                assert row["power_10"] == 1.0
     blind = table[table["to_find"] == "nothing"].loc[list(planted.CONTINUATION)]
     assert {tuple(index) for index in blind.index} == {
         ("single", "joint"),
@@ -63,6 +66,7 @@ def test_every_planted_mechanism_is_found_by_the_experiments_that_can_see_it(fou
         ("redundant", "entry"),
         ("sequence", "joint"),
         ("sequence", "entry"),
+        ("sequence", "attention"),
     }
 
 
@@ -71,6 +75,13 @@ def test_a_pattern_network_is_exactly_quiet(found):
     assert (rows["verdict"] == "quiet").all()
     assert (rows["effect"] == 0).all()
     assert rows["low"].isna().all()
+
+
+def test_a_network_that_learned_moves_drawn_by_lot_is_quiet(found):
+    rows = found[found["organism"] == "shuffled"]
+    assert set(rows["planted"]) == {"nothing"}
+    # one of the experiments may be wrong with probability 0.3, two with 0.04
+    assert (rows["verdict"] == "alarm").sum() <= 1
 
 
 def test_random_networks_reject_no_more_often_than_nominal(found):
@@ -108,7 +119,7 @@ def test_a_summary_counts_alarms_with_the_exact_binomial_interval(found):
     assert (row["networks"], row["rejections"], row["rate"]) == (2, 1, 0.5)
     assert (row["rate_low"], row["rate_high"]) == (expected.low, expected.high)
     assert calibration.summary(found)["organism"].drop_duplicates().tolist() == [
-        *planted.KINDS, "unrelated", "random"
+        *planted.KINDS, "shuffled", "unrelated", "random"
     ]  # fmt: skip
 
 
