@@ -47,7 +47,7 @@ ROOMS = {
     # running
     "networks": [
         "patching", "measures", "verification", "activations",
-        "network", "sites", "graph", "fusion", "operators", "interventions",
+        "places", "network", "sites", "graph", "fusion", "operators", "interventions",
         "conversion", "onnx_files", "lc0_answers", "evaluation",
     ],
     "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
@@ -70,7 +70,7 @@ NEEDS_TORCH = {
     "experiments.effects", "experiments.piece_heads", "experiments.screen", "experiments.sweeps",
     "networks.activations", "networks.fusion", "networks.graph", "networks.interventions",
     "networks.measures", "networks.network", "networks.operators", "networks.patching",
-    "networks.sites", "networks.verification",
+    "networks.places", "networks.sites", "networks.verification",
     "organisms.calibration", "organisms.contrasts",
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 
 import chess
@@ -28,7 +29,8 @@ from leela_probe.files.store import Finished, Progress
 from leela_probe.networks import patching
 from leela_probe.networks.measures import MEASURES, Runs
 from leela_probe.networks.network import Network
-from leela_probe.networks.patching import Job, Places
+from leela_probe.networks.patching import Job, RunOutputs, Unchanged
+from leela_probe.networks.places import Places
 from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.planes import History
 from leela_probe.positions.squares import NetSquare
@@ -38,6 +40,7 @@ from leela_probe.puzzles.pairs import Pair
 __all__ = [
     "DIRECTIONS",
     "Measured",
+    "Question",
     "join",
     "measure",
     "prepare",
@@ -46,6 +49,28 @@ __all__ = [
 
 DIRECTIONS = ("noising", "denoising")
 """Noising takes activations of the corrupted run into the clean one, denoising the reverse."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of every run of a sweep; the arguments of that name of `measure`.
+
+    Raises:
+        ValueError: if the measure or direction is unknown.
+    """
+
+    measure: str = "log_odds"
+    direction: str = "noising"
+    history: History = History.FILLED
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise ValueError(f"unknown measure {self.measure!r}: choose {', '.join(MEASURES)}")
+        if self.direction not in DIRECTIONS:
+            raise ValueError(
+                f"unknown direction {self.direction!r}: choose {' or '.join(DIRECTIONS)}"
+            )
 
 
 def measure(
@@ -83,20 +108,11 @@ def measure(
         ValueError: if the measure or direction is unknown, or the network lacks what is asked for.
         KeyError, IndexError: if a site or a place in it does not exist.
     """
+    question = Question(measure=measure, direction=direction, history=history, seed=seed)
     tables, places = [], Places(network)
     for some in _portions(pairs, sweep):
-        prepared = prepare(
-            network,
-            some,
-            sweep,
-            measure=measure,
-            direction=direction,
-            history=history,
-            seed=seed,
-            places=places,
-        )
-        changed = prepared.run(batch_size=batch_size, share=share, fused=fused)
-        tables.append(prepared.table(changed))
+        prepared = prepare(network, some, sweep, question, places, share=share, fused=fused)
+        tables.append(prepared.table(prepared.run(batch_size=batch_size)))
     return join(tables)
 
 
@@ -143,6 +159,7 @@ def run(
     Raises:
         FileExistsError: if the output is finished; and what else `store.Stage` and `measure` raise.
     """
+    question = Question(measure=measure, direction=direction, history=history, seed=seed)
     found = pair_files.read(puzzles, ranks=ranks)[:limit]
     size = max(1, len(next(_portions(found, sweep), ())))
     batch_size = patching.rows_at_once(network) if batch_size is None else batch_size
@@ -173,16 +190,7 @@ def run(
         if not stage.assembled:
             places = Places(network)
             for chunk in stage.unfinished(found, size=size, total=len(found)):
-                prepared = prepare(
-                    network,
-                    chunk.rows,
-                    sweep,
-                    measure=measure,
-                    direction=direction,
-                    history=history,
-                    seed=seed,
-                    places=places,
-                )
+                prepared = prepare(network, chunk.rows, sweep, question, places)
                 if rows is None:
                     stage.add(chunk, prepared.table(prepared.run(batch_size=batch_size)))
                 else:
@@ -207,12 +215,11 @@ def prepare(
     network: Network,
     pairs: Sequence[Pair],
     sweep: Sweep,
-    *,
-    measure: str = "log_odds",
-    direction: str = "noising",
-    history: History = History.FILLED,
-    seed: int = 0,
+    question: Question,
     places: Places | None = None,
+    *,
+    share: bool = True,
+    fused: bool = True,
 ) -> Measured:
     """Some pairs ready to be measured: sorted into good ones and others, encoded, run unchanged.
 
@@ -220,21 +227,15 @@ def prepare(
         network: see `measure`.
         pairs: so few that all of them fit in memory at once.
         sweep: see `measure`.
-        measure: see `measure`.
-        direction: see `measure`.
-        history: see `measure`.
-        seed: see `measure`.
+        question: what is measured, and how.
         places: see `patching.run`.
+        share: see `measure`.
+        fused: see `measure`.
 
     Raises:
-        ValueError: if the measure or direction is unknown, or a sweep that takes nothing from
-            partners is given a direction.
+        ValueError: if a sweep that takes nothing from partners is given a direction.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"unknown measure {measure!r}: choose {', '.join(MEASURES)}")
-    if direction not in DIRECTIONS:
-        raise ValueError(f"unknown direction {direction!r}: choose {' or '.join(DIRECTIONS)}")
-    if direction == "denoising" and not sweep.needs_partner:
+    if question.direction == "denoising" and not sweep.needs_partner:
         raise ValueError(
             f"the sweep {sweep.name!r} takes nothing from a partner: it changes the clean run, and "
             "denoising has no meaning there"
@@ -251,22 +252,24 @@ def prepare(
         pairs=[pairs[i] for i in good],
         changes=[changes[i] for i in good],
         sweep=sweep,
-        measure=measure,
-        direction=direction,
-        history=history,
-        seed=seed,
-        places=places or Places(network),
+        question=question,
+        places=places,
+        share=share,
+        fused=fused,
     )
 
 
 class Measured:
     """Pairs whose unchanged runs are known; `prepare` makes it.
 
+    Both boards of every pair run once, and what changed runs start from is kept from that run.
+
     Attributes:
         pairs: those that can be measured.
         changes: the changes of each.
         base_planes: planes of the boards that runs start from, pair by pair.
         other_planes: planes of the boards that activations are taken from.
+        unchanged: the unchanged runs of these boards.
         output_sites: the sites that `judge` needs.
     """
 
@@ -279,37 +282,54 @@ class Measured:
         pairs: Sequence[Pair],
         changes: Sequence[Sequence[Change]],
         sweep: Sweep,
-        measure: str,
-        direction: str,
-        history: History,
-        seed: int,
-        places: Places,
+        question: Question,
+        places: Places | None,
+        share: bool,
+        fused: bool,
     ) -> None:
         self.pairs, self.changes = pairs, changes
-        self._network, self._every, self._verdicts = network, every, verdicts
-        self._sweep, self._measure, self._direction = sweep, measure, direction
-        self._seed, self._places = seed, places
+        self._every, self._verdicts, self._sweep, self._question = every, verdicts, sweep, question
         self.output_sites = tuple(
             name for name in ("policy.logits", "value.logits") if name in network.sites
         )
-        clean = network.encode([pair.clean for pair in pairs], history=history)
-        # A pair without a partner is its own: nothing is taken from it.
+        clean = network.encode([pair.clean for pair in pairs], history=question.history)
+        # A pair without a partner is its own: nothing is taken from it, and it need not run twice.
+        apart = sweep.needs_partner or any(pair.corrupted is not None for pair in pairs)
         partners = [pair.corrupted or pair.clean for pair in pairs]
-        corrupted = network.encode(partners, history=history)
+        corrupted = network.encode(partners, history=question.history)
         planes = {
             "clean": torch.from_numpy(clean.planes()),
             "corrupted": torch.from_numpy(corrupted.planes()),
         }
-        self._base, other = ("clean", "corrupted")
-        if direction == "denoising":
+        self._base, other = "clean", "corrupted"
+        if question.direction == "denoising":
             self._base, other = other, self._base
         self.base_planes, self.other_planes = planes[self._base], planes[other]
-        unchanged = [Job(board=i, interventions=()) for i in range(len(pairs))]
-        runs = {of: patching.run(network, planes[of], unchanged) for of in planes}
-        self._judge = _Judge(measure, pairs, clean, runs["clean"].logits)
+        self.unchanged = Unchanged(
+            network,
+            self.base_planes,
+            self._jobs(),
+            other=self.other_planes if apart else None,
+            share=share,
+            fused=fused,
+            places=places,
+        )
+        assert self.unchanged.base is not None
+        runs = {
+            self._base: self.unchanged.base,
+            other: self.unchanged.other or self.unchanged.base,
+        }
+        self._judge = _Judge(question.measure, pairs, clean, runs["clean"].logits)
         every_board = np.arange(len(pairs))
         self._plain = {of: self._judge(runs[of], every_board) for of in runs}
         self._favourites = _favourites(corrupted, runs["corrupted"].logits)
+
+    def _jobs(self) -> list[Job]:
+        return [
+            Job(board=i, interventions=change.interventions)
+            for i, of_pair in enumerate(self.changes)
+            for change in of_pair
+        ]
 
     def judge(self, found: Mapping[str, Tensor]) -> Tensor:
         """The measure of unchanged or changed runs, one for each pair, from the `output_sites`."""
@@ -326,25 +346,10 @@ class Measured:
         ]
         return kept
 
-    def run(
-        self, *, batch_size: int | None = None, share: bool = True, fused: bool = True
-    ) -> list[np.ndarray]:
+    def run(self, *, batch_size: int | None = None) -> list[np.ndarray]:
         """The measure of the changed runs, an array for each pair in the order of its changes."""
-        jobs = [
-            Job(board=i, interventions=change.interventions)
-            for i, of_pair in enumerate(self.changes)
-            for change in of_pair
-        ]
-        outputs = patching.run(
-            self._network,
-            self.base_planes,
-            jobs,
-            other=self.other_planes,
-            batch_size=batch_size,
-            share=share,
-            fused=fused,
-            places=self._places,
-        )
+        jobs = self._jobs()
+        outputs = self.unchanged.run(jobs, batch_size=batch_size)
         values = self._judge(outputs, np.array([job.board for job in jobs], dtype=np.int64))
         return np.split(values, np.cumsum([len(of_pair) for of_pair in self.changes])[:-1])
 
@@ -378,8 +383,8 @@ class Measured:
                 "rank": pair.rank,
                 "verdict": verdict,
                 "sweep": self._sweep.name,
-                "direction": self._direction if self._sweep.needs_partner else "ablation",
-                "measure": self._measure,
+                "direction": self._question.direction if self._sweep.needs_partner else "ablation",
+                "measure": self._question.measure,
             }
             for row in rows:
                 for name, values in columns.items():
@@ -393,7 +398,7 @@ class Measured:
         pair, of_pair = self.pairs[index], self.changes[index]
         partnered = pair.corrupted_fen is not None
         names = categories.of(
-            pair, favourite=self._favourites[index] if partnered else None, seed=self._seed
+            pair, favourite=self._favourites[index] if partnered else None, seed=self._question.seed
         )
         base = float(self._plain[self._base][index])
         values = [None] * len(of_pair) if changed is None else changed.tolist()
@@ -472,7 +477,7 @@ class _Judge:
             )
         )
 
-    def __call__(self, outputs: patching.RunOutputs, boards: np.ndarray) -> np.ndarray:
+    def __call__(self, outputs: RunOutputs, boards: np.ndarray) -> np.ndarray:
         found = [np.zeros(0, dtype=np.float32)]
         for start in range(0, len(boards), _RUNS_JUDGED_AT_ONCE):
             some = slice(start, start + _RUNS_JUDGED_AT_ONCE)

@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from leela_probe.experiments import effect_tables, effects
-from leela_probe.experiments.effects import Measured
+from leela_probe.experiments.effects import Measured, Question
 from leela_probe.experiments.sweeps import Change, Sweep
 from leela_probe.files.store import Finished
 from leela_probe.networks.interventions import Intervention, Patch, Zero
 from leela_probe.networks.network import Network
-from leela_probe.networks.patching import Places
+from leela_probe.networks.places import Coordinates, Places
 from leela_probe.positions.planes import History
 from leela_probe.puzzles.pairs import Pair
 
@@ -72,29 +72,12 @@ def estimate(
     if steps < 1:
         raise ValueError(f"{steps} steps asked for: take at least 1")
     plan = _Plan(network, steps)
+    question = Question(measure=measure, direction=direction, history=history, seed=seed)
     tables = []
-    portions = _portions(
-        network,
-        pairs,
-        sweep,
-        measure=measure,
-        direction=direction,
-        history=history,
-        seed=seed,
-        places=plan.places,
-    )
-    for measured in portions:
+    for measured in plan.portions(pairs, sweep, question):
         estimates = plan.estimates(measured)
         tables.append(measured.table(None, estimate=estimates))
     return effects.join(tables)
-
-
-def _portions(
-    network: Network, pairs: Sequence[Pair], sweep: Sweep, **options: Any
-) -> Iterator[Measured]:
-    """The pairs prepared for measuring, as many at once as a gradient takes."""
-    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        yield effects.prepare(network, pairs[start : start + _PAIRS_AT_ONCE], sweep, **options)
 
 
 def verify(
@@ -133,18 +116,9 @@ def verify(
     if best < 1:
         raise ValueError(f"the best {best} places asked for: take at least 1")
     plan = _Plan(network, steps)
+    question = Question(measure=measure, direction=direction, history=history, seed=seed)
     tables = []
-    portions = _portions(
-        network,
-        pairs,
-        sweep,
-        measure=measure,
-        direction=direction,
-        history=history,
-        seed=seed,
-        places=plan.places,
-    )
-    for measured in portions:
+    for measured in plan.portions(pairs, sweep, question):
         tables.append(_best_rows(plan, measured, best, batch_size))
     return effects.join(tables)
 
@@ -267,9 +241,6 @@ def agreement(estimates: pd.DataFrame, exact: pd.DataFrame, *, best: int = 8) ->
     return Agreement(puzzles=len(rows), spearman=spearman, found=found, overlap=overlap, best=best)
 
 
-_Coordinates = tuple[np.ndarray | None, ...]
-
-
 class _Plan:
     """Where the changes of a sweep read the attribution of each site; kept from batch to batch."""
 
@@ -277,6 +248,14 @@ class _Plan:
         self.network, self.steps = network, steps
         self.places = Places(network)
         self._readings: dict[int, tuple[Sequence[Change], _Reading]] = {}
+
+    def portions(
+        self, pairs: Sequence[Pair], sweep: Sweep, question: Question
+    ) -> Iterator[Measured]:
+        """The pairs prepared for measuring, as many at once as a gradient takes."""
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            some = pairs[start : start + _PAIRS_AT_ONCE]
+            yield effects.prepare(self.network, some, sweep, question, self.places)
 
     def estimates(self, measured: Measured) -> list[np.ndarray]:
         """For each good pair the estimated effect of each of its changes."""
@@ -331,11 +310,10 @@ class _Plan:
         if not values:
             values = {s: v.float() for s, v in network.run(start, sites).items()}
         maps: dict[tuple[str, str], np.ndarray] = {}
-        others = network.run(end, sites) if "patch" in kinds else {}
         for site in sites:
             axes = network.site(site).axes
             for kind in kinds:
-                after = others[site].float() if kind == "patch" else 0.0
+                after = measured.unchanged.taken(site).float() if kind == "patch" else 0.0
                 product = -gradients[site] * (after - values[site])
                 if axes[-1] == "width":
                     product = product.sum(dim=-1)
@@ -349,7 +327,7 @@ class _Reading:
     def __init__(self, changes: Sequence[Change], places: Places) -> None:
         self.count = len(changes)
         self.sites: list[str] = []
-        found: dict[tuple[str, str, tuple[bool, ...]], list[tuple[int, _Coordinates]]]
+        found: dict[tuple[str, str, tuple[bool, ...]], list[tuple[int, Coordinates]]]
         found = defaultdict(list)
         for index, change in enumerate(changes):
             for made in change.interventions:

@@ -4,7 +4,7 @@ What comes before a change is computed once a board and shared by all runs; only
 of the change runs again, with many runs in one batch. A run of the network without changes and a
 run with them differ by the interventions alone.
 
-Stands on `interventions` and `network`.
+Stands on `interventions`, `places` and `network`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from leela_probe.networks.interventions import (
     Zero,
 )
 from leela_probe.networks.network import Network
+from leela_probe.networks.places import Coordinates, Places
 from leela_probe.networks.sites import Site
 from leela_probe.positions.moves import POLICY_SIZE
 
-__all__ = ["Job", "Places", "RunOutputs", "mean", "rows_at_once", "run"]
+__all__ = ["Job", "RunOutputs", "Unchanged", "mean", "rows_at_once", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,53 +92,25 @@ def run(
         ValueError: if a site has no such axis, an action does not suit it, `Patch` has nothing to
             take from, a change has no influence on the outputs, or a batch would be empty.
     """
-    if other is not None and other.shape != base.shape:
-        raise ValueError(
-            f"{base.shape[0]} boards and {other.shape[0]} partners: give one partner for each board"
-        )
-    if not jobs:
-        return _no_outputs(network)
-    places = places or Places(network)
-    outputs = _output_tensors(network)
-    result: dict[str, Tensor] = {}
-    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    order = {name: position for position, name in enumerate(network.graph.tensors)}
-    for index, job in enumerate(jobs):
-        if not 0 <= job.board < base.shape[0]:
-            raise IndexError(f"board {job.board} is not among the {base.shape[0]} given")
-        tensors = {places.site(change.site).tensor for change in job.interventions}
-        if other is None and any(isinstance(c.action, Patch) for c in job.interventions):
-            raise ValueError("Patch takes activations from the other boards, and none were given")
-        groups[tuple(sorted(tensors, key=order.__getitem__))].append(index)
-    known = _Known(network, base, other, groups, places, share=share, fused=fused)
-    size = rows_at_once(network) if batch_size is None else batch_size
-    if size < 1:
-        raise ValueError(f"{size} runs in one batch: take at least 1")
-    for changed, indices in groups.items():
-        for start in range(0, len(indices), size):
-            chosen = indices[start : start + size]
-            found = known.run_batch(changed, [jobs[index] for index in chosen])
-            for name in outputs:
-                if name not in result:
-                    result[name] = torch.empty(
-                        (len(jobs), *found[name].shape[1:]), dtype=torch.float32
-                    )
-                result[name][chosen] = found[name].float().cpu()
-    values = [result[name] for name in outputs]
-    return RunOutputs(logits=values[0], value=values[1] if len(values) > 1 else None)
+    unchanged = Unchanged(
+        network, base, jobs, other=other, share=share, fused=fused, places=places, outputs=False
+    )
+    return unchanged.run(jobs, batch_size=batch_size)
 
 
 def rows_at_once(network: Network) -> int:
     """How many runs make a good batch on the network's device.
 
-    On a CPU as many as keep the activations between two layers near its caches; on a GPU as many as
+    On a CPU as many as keep the activations between two layers near its caches, and each of them
+    below the 32 MB from which glibc asks the kernel for fresh pages every time; on a GPU as many as
     fit into half of the free memory.
     """
-    bytes_each = 4 * (64 * network.width * 8 + network.heads * 64 * 64 * 2)
+    scores = 4 * network.heads * 64 * 64
+    bytes_each = 4 * 64 * network.width * 8 + scores * 2
     if network.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(network.device)
         return int(max(16, min(8192, free // 2 // (4 * bytes_each))))
-    return int(max(16, min(512, (160 << 20) // bytes_each)))
+    return int(max(16, min(512, (160 << 20) // bytes_each, (31 << 20) // max(1, scores))))
 
 
 def mean(
@@ -160,141 +133,138 @@ def _no_outputs(network: Network) -> RunOutputs:
     return RunOutputs(logits=torch.zeros(0, POLICY_SIZE), value=value)
 
 
-# -- places in activations ------------------------------------------------------------------------
-
-_PLACE_AXES: tuple[str, ...] = ("head", "square", "query", "key")
-_Coordinates = tuple[np.ndarray | None, ...]
-
-
-class Places:
-    """Where interventions are in the activations of a network: found and checked once each."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self._sites: dict[str, Site] = {}
-        self._coordinates: dict[int, tuple[Intervention, _Coordinates]] = {}
-
-    def site(self, name: str) -> Site:
-        """The site of that name; see `Network.site`.
-
-        The ONNX name of a tensor that has a name of its own here stands for that site.
-        """
-        if name not in self._sites:
-            found = self.network.site(name)
-            named = (s for s in self.network.sites.values() if s.tensor == found.tensor)
-            self._sites[name] = next(named, found)
-        return self._sites[name]
-
-    def of(self, change: Intervention) -> _Coordinates:
-        """The places of a change along each axis after `board`; None is the whole axis."""
-        if id(change) not in self._coordinates:  # the change is kept, so that its id stays its own
-            self._coordinates[id(change)] = (change, self._find(change))
-        return self._coordinates[id(change)][1]
-
-    def _size(self, axis: str) -> int:
-        return self.network.heads if axis == "head" else 64
-
-    def _find(self, change: Intervention) -> _Coordinates:
-        site = self.site(change.site)
-        given: dict[str, np.ndarray] = {
-            axis: np.array(places, dtype=np.int64)
-            for axis in _PLACE_AXES
-            if (places := getattr(change, axis)) is not None
-        }
-        for axis, places in given.items():
-            if axis not in site.axes:
-                raise ValueError(
-                    f"{change.site} has no axis {axis!r}: its axes are {' '.join(site.axes)}"
-                )
-            size = self._size(axis)
-            for place in places:
-                if not 0 <= place < size:
-                    raise IndexError(
-                        f"{axis} {place} is not in {change.site} of {self.network.name!r}: "
-                        f"it runs from 0 to {size - 1}"
-                    )
-        axes = site.axes[1:]
-        if change.complement:
-            return self._complement(site, change, given)
-        pairs = "query" in given and "key" in given
-        sets = [a for a in axes if a in given and not (pairs and a == "key")]
-        grid = np.meshgrid(*(np.arange(len(given[a])) for a in sets), indexing="ij")
-        chosen = {a: given[a][g.ravel()] for a, g in zip(sets, grid, strict=True)}
-        if pairs:
-            chosen["key"] = given["key"][grid[sets.index("query")].ravel()]
-        return tuple(chosen.get(axis) for axis in axes)
-
-    def _complement(
-        self, site: Site, change: Intervention, given: Mapping[str, np.ndarray]
-    ) -> _Coordinates:
-        axes = [axis for axis in _PLACE_AXES if axis in site.axes]
-        selected = np.ones([self._size(axis) for axis in axes], dtype=bool)
-        every = slice(None)
-        inside: list[np.ndarray | slice] = [given.get(axis, every) for axis in axes]
-        if "head" in given:
-            selected[:] = False
-            selected[given["head"]] = True
-            for head in given["head"]:
-                selected[(int(head),)][tuple(inside[1:])] = False
-        else:
-            selected[tuple(inside)] = False
-        found = dict(zip(axes, np.nonzero(selected), strict=True))
-        return tuple(found.get(axis) for axis in site.axes[1:])
-
-
 # -- runs -----------------------------------------------------------------------------------------
 
 
-class _Known:
-    """The tensors of unchanged runs that the changed runs start from."""
+class Unchanged:
+    """Boards run once without changes: what that gives, and all that changed runs start from.
+
+    Args:
+        network: see `run`.
+        base: see `run`.
+        jobs: the changed runs that are to come, or others that change the same activations.
+        other: see `run`.
+        share: see `run`.
+        fused: see `run`.
+        places: see `run`.
+        outputs: False leaves out what the unchanged runs themselves give.
+
+    Attributes:
+        base: the outputs of the boards that runs start from; None if they are left out.
+        other: the outputs of the boards that `Patch` takes from; None if there are none.
+
+    Raises:
+        KeyError, IndexError, ValueError: see `run`.
+    """
 
     def __init__(
         self,
         network: Network,
-        base: Tensor,
-        other: Tensor | None,
-        groups: Mapping[tuple[str, ...], Sequence[int]],
-        places: Places,
+        base: Float[Tensor, "board plane rank file"],
+        jobs: Sequence[Job],
         *,
-        share: bool,
-        fused: bool,
+        other: Float[Tensor, "partner plane rank file"] | None = None,
+        share: bool = True,
+        fused: bool = True,
+        places: Places | None = None,
+        outputs: bool = True,
     ) -> None:
-        self.network, self.places, self.share, self.fused = network, places, share, fused
-        self.boards = base.shape[0]
-        self.outputs = _output_tensors(network)
+        if other is not None and other.shape != base.shape:
+            raise ValueError(
+                f"{base.shape[0]} boards and {other.shape[0]} partners: give one partner for each "
+                "board"
+            )
+        self._network, self._places, self._fused = network, places or Places(network), fused
+        self._boards, self._can_patch = base.shape[0], other is not None
+        self._outputs = _output_tensors(network)
         graph = network.graph
-        self.starts: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
-        wanted: set[str] = set()
-        for changed in groups:
+        self._starts: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        wanted = set(self._outputs) if outputs else set()
+        patched = set(wanted)
+        for changed in self._groups(jobs):
             roots = _roots(network, changed)
-            kept = graph.boundary(roots, self.outputs) if changed else ()
+            kept = graph.boundary(roots, self._outputs) if changed else ()
             if not share or not changed:
                 roots, kept = (), (graph.inputs[0],)
-            self.starts[changed] = (roots, kept)
+            self._starts[changed] = (roots, kept)
             wanted.update(roots, kept)
-        self.base = self._capture(base, wanted)
-        patched = {name for changed in groups for name in changed} if other is not None else set()
-        self.other = {} if other is None else self._capture(other, patched)
+            patched.update(changed)
+        self._base = self._capture(base, wanted)
+        self._other = {} if other is None else self._capture(other, patched)
+        self.base = self._read_outputs(self._base) if outputs else None
+        self.other = self._read_outputs(self._other) if outputs and other is not None else None
+
+    def run(self, jobs: Sequence[Job], *, batch_size: int | None = None) -> RunOutputs:
+        """The outputs of changed runs of these boards.
+
+        Args:
+            jobs: runs that change what the jobs given at first change.
+            batch_size: see `patching.run`.
+        """
+        size = rows_at_once(self._network) if batch_size is None else batch_size
+        if size < 1:
+            raise ValueError(f"{size} runs in one batch: take at least 1")
+        result: dict[str, Tensor] = {}
+        for changed, indices in self._groups(jobs).items():
+            for start in range(0, len(indices), size):
+                chosen = indices[start : start + size]
+                found = self._run_batch(changed, [jobs[index] for index in chosen])
+                for name, value in found.items():
+                    if name not in result:
+                        result[name] = torch.empty((len(jobs), *value.shape[1:]))
+                    result[name][chosen] = value.float().cpu()
+        return self._read_outputs(result)
+
+    def taken(self, site: str) -> Float[Tensor, "*axes"]:
+        """A patched activation in the boards that `Patch` takes from, with its named axes."""
+        found = self._network.site(site)
+        return found.read(self._other[found.tensor])
+
+    def _groups(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], list[int]]:
+        """The places in `jobs` of those that change the same tensors, by these, in their order."""
+        tensors = {id(job.interventions): job.interventions for job in jobs}
+        changed = {key: self._changed(interventions) for key, interventions in tensors.items()}
+        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for index, job in enumerate(jobs):
+            if not 0 <= job.board < self._boards:
+                raise IndexError(f"board {job.board} is not among the {self._boards} given")
+            groups[changed[id(job.interventions)]].append(index)
+        return groups
+
+    def _changed(self, interventions: Sequence[Intervention]) -> tuple[str, ...]:
+        if not self._can_patch and any(isinstance(c.action, Patch) for c in interventions):
+            raise ValueError("Patch takes activations from the other boards, and none were given")
+        tensors = {self._places.site(change.site).tensor for change in interventions}
+        if len(tensors) < 2:
+            return tuple(tensors)
+        return tuple(name for name in self._network.graph.tensors if name in tensors)
 
     def _capture(self, planes: Tensor, wanted: set[str]) -> dict[str, Tensor]:
-        names = [name for name in self.network.graph.tensors if name in wanted]
-        return self.network.graph.run(
-            {self.network.graph.inputs[0]: planes}, names, fused=self.fused
-        )
+        graph = self._network.graph
+        if not self._boards or not wanted:
+            return {}
+        names = [name for name in graph.tensors if name in wanted]
+        return graph.run({graph.inputs[0]: planes}, names, fused=self._fused)
 
-    def run_batch(self, changed: tuple[str, ...], jobs: Sequence[Job]) -> dict[str, Tensor]:
-        roots, kept = self.starts[changed]
-        boards = torch.tensor([job.board for job in jobs], device=self.network.device)
+    def _read_outputs(self, found: Mapping[str, Tensor]) -> RunOutputs:
+        if not found:
+            return _no_outputs(self._network)
+        values = [found[name].float().cpu() for name in self._outputs]
+        return RunOutputs(logits=values[0], value=values[1] if len(values) > 1 else None)
+
+    def _run_batch(self, changed: tuple[str, ...], jobs: Sequence[Job]) -> dict[str, Tensor]:
+        roots, kept = self._starts[changed]
+        boards = torch.tensor([job.board for job in jobs], device=self._network.device)
         edits = {edit.site.tensor: edit for edit in self._edits(jobs, boards)}
-        feeds = {name: self._rows(self.base[name], boards) for name in (*roots, *kept)}
+        feeds = {name: self._rows(self._base[name], boards) for name in (*roots, *kept)}
         for name in roots:  # gathered for this batch alone, so they can be changed in place
             feeds[name] = edits.pop(name).in_place(feeds[name])
-        return self.network.graph.run(feeds, self.outputs, edits=edits, fused=self.fused)
+        return self._network.graph.run(feeds, self._outputs, edits=edits, fused=self._fused)
 
     def _rows(self, value: Tensor, boards: Tensor) -> Tensor:
         """The part of each row's board."""
-        rows = _by_board(value, self.boards).index_select(0, boards)
-        return rows if value.shape[0] == self.boards else rows.flatten(0, 1)
+        rows = _by_board(value, self._boards).index_select(0, boards)
+        return rows if value.shape[0] == self._boards else rows.flatten(0, 1)
 
     def _edits(self, jobs: Sequence[Job], boards: Tensor) -> Iterator[_Edit]:
         """For each changed tensor the changes of all rows in it, a row's in the order given."""
@@ -302,8 +272,8 @@ class _Known:
         for row, job in enumerate(jobs):
             last: dict[str, tuple[int, object]] = {}
             for change in job.interventions:
-                site = self.places.site(change.site)
-                coordinates = self.places.of(change)
+                site = self._places.site(change.site)
+                coordinates = self._places.of(change)
                 whole = tuple(axis is None for axis in coordinates)
                 kind = (_kind(change.action), whole)
                 stroke, before = last.get(site.tensor, (-1, None))
@@ -316,10 +286,10 @@ class _Known:
         for tensor, found in steps.items():
             of_tensor = dict(sorted(found.items(), key=lambda entry: entry[0][0]))
             site = next(iter(of_tensor.values())).site
-            source = self.other.get(tensor)
+            source = self._other.get(tensor)
             if source is not None:
-                source = _by_board(site.read(source), self.boards)
-            made = [step.compile(self.network.device) for step in of_tensor.values()]
+                source = _by_board(site.read(source), self._boards)
+            made = [step.compile(self._network.device) for step in of_tensor.values()]
             yield _Edit(site=site, steps=made, source=source, boards=boards)
 
 
@@ -377,9 +347,9 @@ class _Step:
     def __init__(self, site: Site, action: Action, whole: tuple[bool, ...]) -> None:
         self.site, self.action, self.whole = site, action, whole
         self.rows: list[int] = []
-        self.coordinates: list[_Coordinates] = []
+        self.coordinates: list[Coordinates] = []
 
-    def add(self, row: int, coordinates: _Coordinates) -> None:
+    def add(self, row: int, coordinates: Coordinates) -> None:
         self.rows.append(row)
         self.coordinates.append(coordinates)
 
