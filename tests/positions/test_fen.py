@@ -39,6 +39,12 @@ def test_every_placement_reads_or_fails_as_in_python_chess(placement):
     assert_same_answer(f"{placement} w - - 0 1")
 
 
+@given(st.text(alphabet="KQkqAaHhBc-", min_size=1, max_size=5))
+def test_every_castling_text_reads_or_fails_as_in_python_chess(rights):
+    for placement in ("r3k2r/8/8/8/8/8/8/R3K2R", "r2k3r/8/8/8/8/8/8/1R2K1R1", "k7/8/8/8/8/8/8/7K"):
+        assert_same_answer(f"{placement} w {rights} - 0 1")
+
+
 def answer(read, text):
     """The board, or what is said where there is none."""
     try:
