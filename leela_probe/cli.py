@@ -294,8 +294,10 @@ app.add_typer(plot.app, name="plot")
 
 @app.command(
     name="filter",
-    epilog="Example:\n\n"
-    "leela-probe filter DUMP.csv --strong t82.pb.gz --weak ld2.pb.gz --out f.csv",
+    epilog="Examples:\n\n"
+    "leela-probe filter DUMP.csv --strong t82.pb.gz --weak ld2.pb.gz --out f.csv\n\n"
+    "leela-probe filter DUMP.csv --sample 100000 --seed 1 --strong t82.pb.gz "
+    "--weak ld2.pb.gz --out f.csv",
 )
 def filter_puzzles(
     dump: options.Dump,
@@ -311,6 +313,8 @@ def filter_puzzles(
     strong_history: options.StrongHistory = None,
     all_plies: options.AllPlies = False,
     limit: options.Limit = None,
+    sample: options.Sample = None,
+    seed: options.SampleSeed = 0,
     batch_size: options.BatchSize = 256,
     workers: options.Workers = None,
     device: options.Device = "cpu",
@@ -343,6 +347,8 @@ def filter_puzzles(
             criteria=chosen,
             all_plies=all_plies,
             limit=limit,
+            sample=sample,
+            seed=seed,
             batch_size=batch_size,
             workers=workers,
             overwrite=overwrite,

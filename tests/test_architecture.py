@@ -42,7 +42,8 @@ ROOMS = {
     ],
     "puzzles": [
         "corruptions", "partners", "scores", "candidates", "similarity",
-        "filters", "cascade", "criteria", "plies", "patterns", "pairs", "lichess",
+        "filters", "cascade", "criteria", "judging", "plies", "patterns", "pairs", "lichess",
+        "sampling",
     ],
     # running
     "networks": [

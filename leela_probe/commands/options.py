@@ -310,6 +310,16 @@ Limit = Annotated[
     int | None,
     typer.Option(help="Only the first N rows.", min=1, metavar="N", rich_help_panel=_WANTED),
 ]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        help="Only N of the rows, drawn at random.", min=1, metavar="N", rich_help_panel=_WANTED
+    ),
+]
+SampleSeed = Annotated[
+    int,
+    typer.Option("--seed", help="Of the sample.", min=0, metavar="N", rich_help_panel=_WANTED),
+]
 
 LogOdds = Annotated[
     float | None,

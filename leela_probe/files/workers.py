@@ -46,7 +46,8 @@ class Pool:
     """Worker processes, held until the `with` block ends.
 
     Args:
-        count: how many; 0 does the work in this process, with the same results.
+        count: how many, by default `default_count()`; 0 does the work in this process, with the
+            same results.
 
     Example:
         >>> with Pool(2) as pool:
@@ -54,7 +55,9 @@ class Pool:
         [1, 2, 3]
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int | None = None) -> None:
+        if count is None:
+            count = default_count()
         if count < 0:
             raise ValueError(f"expected 0 or more worker processes, got {count}")
         self._count = count

@@ -1,7 +1,7 @@
 """The corrupted partners of a file of puzzles.
 
 `run` writes for each puzzle the smallest change that spoils its best move, with every score, or why
-there is none. Stands on `partners`, `patterns`, `lichess`, `files.workers` and `files.store`; loads
+there is none. Stands on `partners`, `patterns`, `lichess`, `judging` and `files.workers`; loads
 without torch, since the networks come as arguments.
 """
 
@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 import chess
 import pyarrow
 
-from leela_probe.files import store
 from leela_probe.files.store import Finished, Progress
-from leela_probe.files.workers import Pool, beside, default_count
-from leela_probe.puzzles import lichess, partners, patterns, plies
+from leela_probe.files.workers import Pool, beside
+from leela_probe.puzzles import judging, lichess, partners, patterns, plies
 from leela_probe.puzzles.candidates import third_mover_square
 from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
 from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Search, Trial
@@ -102,8 +101,8 @@ def run(
         verdicts: which of the filter's verdicts to take.
         batch_size: positions that go through a network at once.
         chunk_rows: puzzles that are finished together, and so the most that a kill costs.
-        workers: processes that make and encode candidates; by default
-            `workers.default_count()`. The output does not depend on it.
+        workers: processes that make and encode candidates; see `workers.Pool`. The output does not
+            depend on them.
         overwrite: see `store.Stage`.
         progress: called after each part; see `store.Progress`.
 
@@ -114,18 +113,16 @@ def run(
     """
     weak_view = plies.view(weak, search.weak_history)
     strong_view = plies.view(strong, search.strong_history)
-    with store.Stage(
+    with judging.stage(
         out,
         name="corrupt",
-        inputs={"puzzles": puzzles, "strong": strong.path, "weak": weak.path},
-        loaded={"strong": strong.sha256, "weak": weak.sha256},
+        inputs={"puzzles": puzzles},
+        networks={"strong": strong, "weak": weak},
         options={
             "search": asdict(search),
             "verdicts": list(verdicts),
             "batch_size": batch_size,
             "chunk_rows": chunk_rows,
-            "strong": plies.network_facts(strong),
-            "weak": plies.network_facts(weak),
         },
         schema=SCHEMA,
         verdicts=VERDICTS,
@@ -141,7 +138,7 @@ def run(
             prepare = partial(
                 partners.prepare, search=search, weak_view=weak_view, strong_view=strong_view
             )
-            with Pool(default_count() if workers is None else workers) as pool:
+            with Pool(workers) as pool:
                 for chunk, prepared in beside(pool, prepare, chunks, lambda chunk: chunk.rows):
                     outcomes = partners.find(
                         prepared,

@@ -1,13 +1,13 @@
 """Which puzzles of a dump to keep, and why each other one was dropped.
 
 `run` writes a verdict for every row, with the probabilities that decided. Stands on `cascade`,
-`criteria`, `patterns`, `lichess`, `files.workers` and `files.store`; loads without torch, since the
-networks come as arguments.
+`criteria`, `patterns`, `lichess`, `sampling`, `judging` and `files.workers`; loads without torch,
+since the networks come as arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow
 
-from leela_probe.files import store
 from leela_probe.files.store import Finished, Progress
-from leela_probe.files.workers import Pool, default_count
-from leela_probe.puzzles import cascade, lichess, patterns, plies
+from leela_probe.files.workers import Pool
+from leela_probe.puzzles import cascade, judging, lichess, patterns, sampling
 from leela_probe.puzzles.cascade import Judged
 from leela_probe.puzzles.criteria import PRESETS, VERDICTS, Criteria, strong_minimum
-from leela_probe.puzzles.lichess import MalformedRow, Puzzle
+from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
 from leela_probe.puzzles.plies import Ply
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def run(
     criteria: Criteria = PRESETS["default"],
     all_plies: bool = False,
     limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
     batch_size: int = 256,
     chunk_rows: int = 1024,
     workers: int | None = None,
@@ -93,30 +94,35 @@ def run(
         criteria: thresholds and kinds of history.
         all_plies: evaluate every ply of every puzzle with both networks; verdicts are the same.
         limit: only the first so many rows of the dump.
+        sample: only so many of these rows, drawn at random; see `sampling.draw`. The dump is read
+            once more to count its rows.
+        seed: of the sample.
         batch_size: positions that go through a network at once.
         chunk_rows: rows that are finished together, and so the most that a kill costs.
-        workers: processes that read and encode; by default `workers.default_count()`. The
-            output does not depend on it.
+        workers: processes that read and encode; see `workers.Pool`. The output does not depend
+            on them.
         overwrite: see `store.Stage`.
         progress: called after each part; see `store.Progress`.
 
     Raises:
         NotAPuzzleDumpError: the dump is something else.
+        ValueError: the sample has less than one row.
         FileExistsError: the output is finished; and what else `store.Stage` raises.
     """
-    with store.Stage(
+    if sample is not None and sample < 1:
+        raise ValueError(f"expected a sample of at least one row, got {sample}")
+    with judging.stage(
         out,
         name="filter",
-        inputs={"dump": dump, "strong": strong.path, "weak": weak.path},
-        loaded={"strong": strong.sha256, "weak": weak.sha256},
+        inputs={"dump": dump},
+        networks={"strong": strong, "weak": weak},
         options={
             "criteria": asdict(criteria),
             "all_plies": all_plies,
             "limit": limit,
+            "sample": None if sample is None else {"rows": sample, "seed": seed},
             "batch_size": batch_size,
             "chunk_rows": chunk_rows,
-            "strong": plies.network_facts(strong),
-            "weak": plies.network_facts(weak),
         },
         schema=SCHEMA,
         verdicts=VERDICTS,
@@ -124,15 +130,10 @@ def run(
         progress=progress,
     ) as stage:
         if not stage.assembled:
-            total = lichess.count(dump)
-            chunks = stage.unfinished(
-                islice(lichess.rows(dump), limit),
-                size=chunk_rows,
-                total=total if limit is None else min(limit, total),
-            )
-            with Pool(default_count() if workers is None else workers) as pool:
+            rows, total = _wanted(dump, limit=limit, sample=sample, seed=seed)
+            with Pool(workers) as pool:
                 for judged in cascade.judge(
-                    chunks,
+                    stage.unfinished(rows, size=chunk_rows, total=total),
                     strong=strong,
                     weak=weak,
                     criteria=criteria,
@@ -144,8 +145,20 @@ def run(
         return stage.finish()
 
 
+def _wanted(
+    dump: str | Path, *, limit: int | None, sample: int | None, seed: int
+) -> tuple[Iterator[Row | MalformedRow], int]:
+    """The rows to judge, and how many there are (about, where no sample is drawn)."""
+    rows = islice(lichess.rows(dump), limit)
+    if sample is not None:
+        total = sum(1 for _ in islice(lichess.rows(dump), limit))
+        return sampling.draw(rows, count=sample, total=total, seed=seed), min(sample, total)
+    total = lichess.count(dump)
+    return rows, total if limit is None else min(limit, total)
+
+
 def _table(judged: Judged, criteria: Criteria) -> pyarrow.Table:
-    columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    records = []
     for place, puzzle in enumerate(judged.puzzles):
         record: dict[str, object] = {"verdict": judged.verdict(place, criteria)}
         if isinstance(puzzle, MalformedRow):
@@ -153,8 +166,8 @@ def _table(judged: Judged, criteria: Criteria) -> pyarrow.Table:
         else:
             record |= _facts(puzzle)
             record |= _answers(puzzle, judged.weak[place], judged.strong[place])
-        for name, values in columns.items():
-            values.append(record.get(name))
+        records.append(record)
+    columns = {name: [record.get(name) for record in records] for name in SCHEMA.names}
     return pyarrow.table(columns, schema=SCHEMA)
 
 

@@ -206,6 +206,80 @@ def test_a_limit_takes_the_first_rows(folder, tmp_path, undisturbed):
     assert list(pd.read_parquet(finished.path).verdict) == list(whole.verdict[:20])
 
 
+def test_a_sample_takes_that_many_rows_from_everywhere_with_the_verdicts_that_they_have(
+    folder, tmp_path, undisturbed
+):
+    whole = pd.read_parquet(undisturbed.path).set_index("puzzle_id")
+    lines = {}
+    for seed in (1, 2):
+        out = tmp_path / f"{seed}.parquet"
+        finished = run(folder / "dump.csv", out, folder, "filter", 0, sample=50, seed=seed)
+        frame = pd.read_parquet(finished.path)
+        assert list(frame.verdict) == list(whole.loc[frame.puzzle_id, "verdict"])
+        lines[seed] = list(frame.line)
+        assert finished.rows == len(lines[seed]) == 50
+        assert lines[seed] == sorted(set(lines[seed]))
+        manifest = json.loads(finished.manifest_path.read_text())
+        assert manifest["options"]["sample"] == {"rows": 50, "seed": seed}
+    assert lines[1] != lines[2]
+    assert max(lines[1]) > 120
+
+
+def test_a_sample_of_the_first_rows_only_may_be_asked_for(folder, tmp_path):
+    told = []
+    finished = run(
+        folder / "dump.csv",
+        tmp_path / "o.parquet",
+        folder,
+        "filter",
+        0,
+        limit=60,
+        sample=40,
+        progress=lambda *news: told.append(news),
+    )
+    assert finished.rows == 40
+    assert max(pd.read_parquet(finished.path).line) <= 61
+    assert told[-1][:2] == (40, 40)
+
+
+def test_a_sample_of_more_rows_than_there_are_is_all_of_them(folder, tmp_path, undisturbed):
+    finished = run(folder / "dump.csv", tmp_path / "o.parquet", folder, "filter", 0, sample=10_000)
+    assert finished.path.read_bytes() == undisturbed.path.read_bytes()
+
+
+def test_a_sample_that_was_cut_off_goes_on_with_the_same_rows(folder, tmp_path):
+    wanted = {"sample": 90, "seed": 4}
+    (tmp_path / "whole").mkdir()
+    whole = run(folder / "dump.csv", tmp_path / "whole" / "o.csv", folder, "filter", 0, **wanted)
+
+    def stop(done, total, counts):
+        if done >= 48:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder / "dump.csv", tmp_path / "o.csv", folder, "filter", 0, progress=stop, **wanted)
+    with pytest.raises(store.PlanChangedError, match=r"options\.sample\.seed was 4 and is 5 now"):
+        run(folder / "dump.csv", tmp_path / "o.csv", folder, "filter", 0, sample=90, seed=5)
+    told = []
+    finished = run(
+        folder / "dump.csv",
+        tmp_path / "o.csv",
+        folder,
+        "filter",
+        0,
+        progress=lambda done, total, counts: told.append(done),
+        **wanted,
+    )
+    assert told[:3] == [16, 32, 48]  # told at once, since they were finished
+    assert finished.path.read_bytes() == whole.path.read_bytes()
+    assert finished.manifest_path.read_bytes() == whole.manifest_path.read_bytes()
+
+
+def test_a_sample_of_nothing_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match="a sample of at least one row, got 0"):
+        run(folder / "dump.csv", tmp_path / "o.csv", folder, "filter", 0, sample=0)
+
+
 def test_chunks_and_batches_change_no_verdict(folder, tmp_path, undisturbed):
     options = {"chunk_rows": 7, "batch_size": 3}
     finished = run(folder / "dump.csv", tmp_path / "o.parquet", folder, "filter", 0, **options)
