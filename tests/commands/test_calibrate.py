@@ -12,6 +12,10 @@ import pytest
 import leela_probe
 
 ROOT = Path(leela_probe.__file__).parent.parent
+ORGANISMS = (
+    "single", "redundant", "sequence", "pattern", "shuffled", "unrelated", "random", "shipped",
+)  # fmt: skip
+SHIPPED = "shipped=bundled:planted"  # the trained ones take minutes
 
 
 def calibrate(*arguments):
@@ -27,7 +31,7 @@ def calibrate(*arguments):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibrate") / "out"
-    wanted = ["--out", folder, "--seeds", 1, "--puzzles", 10]
+    wanted = ["--out", folder, "--seeds", 1, "--puzzles", 10, "--network", SHIPPED]
     return folder, wanted, calibrate(*wanted)
 
 
@@ -46,10 +50,10 @@ def test_it_writes_tables_with_manifests(done):
     folder, _, _ = done
     table = pd.read_parquet(folder / "calibration.parquet")
     manifest = json.loads((folder / "calibration.parquet.manifest.json").read_text())
-    assert manifest["rows"] == len(table) == 6 * 6
+    assert manifest["rows"] == len(table) == len(ORGANISMS) * 7
     assert manifest["options"]["puzzles"] == 10
     summary = pd.read_csv(folder / "summary.csv")
-    assert summary.groupby("organism", sort=False).size().tolist() == [6] * 6
+    assert summary.groupby("organism", sort=False).size().to_dict() == dict.fromkeys(ORGANISMS, 7)
     assert json.loads((folder / "summary.csv.manifest.json").read_text())["inputs"]["calibration"]
 
 

@@ -73,14 +73,15 @@ def test_every_planted_mechanism_is_found_by_the_experiments_that_can_see_it(fou
 def test_a_pattern_network_is_exactly_quiet(found):
     rows = found[found["organism"] == "pattern"]
     assert (rows["verdict"] == "quiet").all()
-    assert (rows["effect"] == 0).all()
-    assert rows["low"].isna().all()
+    changed = rows[rows["experiment"] != "attention"]  # which is read where the squares are
+    assert (changed["effect"] == 0).all()
+    assert changed["low"].isna().all()
 
 
 def test_a_network_that_learned_moves_drawn_by_lot_is_quiet(found):
     rows = found[found["organism"] == "shuffled"]
     assert set(rows["planted"]) == {"nothing"}
-    # one of the experiments may be wrong with probability 0.3, two with 0.04
+    # of seven independent tests at 5 % two or more are wrong with probability 0.04
     assert (rows["verdict"] == "alarm").sum() <= 1
 
 
