@@ -26,20 +26,22 @@ ROOMS = {
         "stages", "works", "pages", "published", "published_numbers", "sentences", "drawings",
         "tabulation", "golden", "summaries", "attention_rows", "estimates", "ledger", "study",
     ],
-    "figures": ["figures", "diagrams", "probe_figures", "drawing"],
     "organisms": ["calibration", "power", "contrasts", "planted_puzzles", "planted"],
     "probing": [
         "stage", "causal", "predictions", "baselines", "probe_files", "probes", "rows",
         "accuracies", "prediction_tables", "random_weights", "folds", "targets", "recipes",
     ],
+    # asking
+    "experiments": [
+        "screen", "effects", "sweeps", "piece_heads", "attention_reading",
+        "effect_tables", "effect_figures", "categories", "held_out",
+    ],
+    # counting and drawing: they take tables, from any room
+    "figures": ["figures", "diagrams", "probe_figures", "drawing"],
     "statistics": [
         "stats", "comparisons", "split_halves", "observations", "intervals", "resampling",
     ],
-    # asking
-    "experiments": [
-        "screen", "effects", "sweeps", "piece_heads", "attention_reading", "categories",
-        "effect_tables", "held_out",
-    ],
+    # setting puzzles
     "puzzles": [
         "corruptions", "partners", "scores", "candidates", "similarity",
         "filters", "cascade", "criteria", "judging", "plies", "patterns", "pairs", "lichess",
@@ -53,7 +55,8 @@ ROOMS = {
     ],
     "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
     # knowing chess, keeping files
-    "positions": ["packing", "fen", "encoding", "planes", "moves", "symmetry", "squares"],
+    "positions": ["packing", "fen", "encoding", "planes", "moves", "symmetry", "board_html",
+        "squares"],
     "files": ["store", "tables", "disk", "bundled", "workers", "decompression"],
 }  # fmt: skip
 

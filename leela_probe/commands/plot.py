@@ -33,10 +33,6 @@ app = typer.Typer(
 )
 
 _WANTED = "What is wanted"
-_CATEGORIES = (
-    "corrupted", "ply1_target", "ply2_target", "ply3_target", "ply5_target",
-    "corrupted_favourite", "matched_control", "other",
-)  # fmt: skip
 
 
 @app.command(
@@ -90,6 +86,7 @@ def layers(
         raise typer.BadParameter("belongs to --squares max", param_hint="'--draws'")
     _claim(out, table, overwrite)
     from leela_probe.commands import selections
+    from leela_probe.experiments import effect_figures
     from leela_probe.figures import figures
     from leela_probe.statistics import stats
 
@@ -98,9 +95,7 @@ def layers(
     exploded = selections.by_category(rows, prioritised=prioritise, only=only)
     present = list(dict.fromkeys(exploded["category"]))
     if categories is None:
-        puzzles = exploded.groupby("category", observed=True)["puzzle_id"].nunique()
-        half = rows["puzzle_id"].nunique() / 2
-        wanted = [name for name in _CATEGORIES if name in present and puzzles[name] >= half]
+        wanted = effect_figures.categories_shown(exploded)
     elif categories != "all":
         wanted = [options.choice(name, present, "--categories") for name in categories.split(",")]
     else:

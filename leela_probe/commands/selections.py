@@ -15,11 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from leela_probe.experiments import categories, effect_tables
+from leela_probe.experiments import categories, effect_figures, effect_tables
 from leela_probe.files import store
 
 __all__ = [
-    "UNITS",
     "at_one_place",
     "by_category",
     "called",
@@ -31,17 +30,6 @@ __all__ = [
     "text_in_words",
     "unit",
 ]
-
-UNITS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "log_odds": ("nats", "log-odds reduction"),
-        "probability": ("0 to 1", "reduction of the move's probability"),
-        "win_log_odds": ("nats", "win log-odds reduction"),
-        "q": ("win minus loss", "reduction of Q"),
-        "kl": ("nats", "reduction of minus KL"),
-    }
-)
-"""By measure: the unit of its effects, and what they are called."""
 
 _NUMBERS = ("rank", "layer", "head", "square", "query", "key")
 _NAMES = ("puzzle_id", "game_id", "pattern", "site", "label", "category", "measure", "direction")
@@ -69,13 +57,13 @@ def read(
         ValueError: if it is no effects table, nothing in it answers, or it has several partners of
             a puzzle or is screened where it must not be.
     """
-    table = effect_tables.read(path)
+    table: pd.DataFrame = effect_tables.read(path)
     if "estimate" in table.columns and not screened:
         raise ValueError(
             f"{path} holds only the best places of each puzzle, found by a screen: a mean over "
             "them is too large; sweep without --screen"
         )
-    table = effect_tables.measured(table)
+    table: pd.DataFrame = effect_tables.measured(table)
     if table.empty:
         raise ValueError(f"{path} holds no measured puzzle: leela-probe plot exclusions says why")
     for column, values in where.items():
@@ -217,7 +205,7 @@ def unit(table: pd.DataFrame) -> tuple[str, str]:
         raise ValueError(
             f"the table mixes measures ({_some(measures)}): choose one (--where measure=...)"
         )
-    return UNITS.get(measures[0], (measures[0], "effect"))
+    return effect_figures.UNITS.get(measures[0], (measures[0], "effect"))
 
 
 def heading(path: str | Path, table: pd.DataFrame, *, extra: Iterable[str] = ()) -> str:

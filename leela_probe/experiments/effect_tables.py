@@ -1,7 +1,7 @@
 """The long table of effects: its columns, and reading it back.
 
 A row is one changed run of one puzzle; a puzzle that cannot be measured has one row that says why.
-Stands on no other room; loads without torch.
+Stands on `effect_figures`, which it needs in Jupyter alone; loads without torch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
-__all__ = ["MEASURED", "SCHEMA", "VERDICTS", "measured", "read"]
+__all__ = ["MEASURED", "SCHEMA", "VERDICTS", "EffectTable", "measured", "read", "to_pandas"]
 
 _NAME, _PLACE = pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), pyarrow.int16()
 _NUMBER = pyarrow.float32()
@@ -56,7 +56,20 @@ VERDICTS = (
 """What a puzzle's rows say: measured, or the first reason that applies why it is left out."""
 
 
-def read(path: str | Path) -> pd.DataFrame:
+class EffectTable(pd.DataFrame):
+    """An effects table that Jupyter shows as its figure, if it is of a kind that has one.
+
+    What is made from it (selections, groups, `head()`) is a plain data frame.
+    """
+
+    def _repr_html_(self) -> str | None:
+        from leela_probe.experiments import effect_figures
+
+        shown = effect_figures.html(self)
+        return super()._repr_html_() if shown is None else shown  # type: ignore[misc]
+
+
+def read(path: str | Path) -> EffectTable:
     """The effects table in a file, `.parquet` or `.csv`.
 
     Raises:
@@ -82,7 +95,12 @@ def read(path: str | Path) -> pd.DataFrame:
             f"{path} lacks the columns {', '.join(missing)}: expected an effects table, as "
             "leela-probe patch writes it"
         )
-    return table.to_pandas(types_mapper={pyarrow.int16(): pd.Int16Dtype()}.get)
+    return to_pandas(table)
+
+
+def to_pandas(table: pyarrow.Table) -> EffectTable:
+    """An Arrow table with the columns of `SCHEMA` as a data frame; places may be missing."""
+    return EffectTable(table.to_pandas(types_mapper={pyarrow.int16(): pd.Int16Dtype()}.get))
 
 
 def measured(table: pd.DataFrame) -> pd.DataFrame:

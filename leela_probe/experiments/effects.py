@@ -21,7 +21,7 @@ import pyarrow
 import torch
 from torch import Tensor
 
-from leela_probe.experiments import categories
+from leela_probe.experiments import categories, effect_tables
 from leela_probe.experiments.effect_tables import MEASURED, SCHEMA, VERDICTS
 from leela_probe.experiments.sweeps import Change, Sweep
 from leela_probe.files import store
@@ -428,7 +428,7 @@ def join(tables: Sequence[pyarrow.Table]) -> pd.DataFrame:
     joined = pyarrow.concat_tables(
         [*tables, SCHEMA.empty_table()], promote_options="permissive"
     ).unify_dictionaries()
-    return joined.to_pandas(types_mapper={pyarrow.int16(): pd.Int16Dtype()}.get)
+    return effect_tables.to_pandas(joined)
 
 
 def _verdict(pair: Pair, sweep: Sweep, changes: Sequence[Change]) -> str:

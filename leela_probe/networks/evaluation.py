@@ -1,7 +1,7 @@
 """What a network answers for a batch of positions: policy over legal moves, WDL, Q, moves left.
 
-Everything is from the side of the player to move, in float32. Stands on `positions.encoding`; needs
-no torch.
+Everything is from the side of the player to move, in float32. Stands on `positions.encoding` and
+`positions.board_html`; needs no torch.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from dataclasses import dataclass
 import chess
 import numpy as np
 from jaxtyping import Float32
+from markupsafe import Markup
 
+from leela_probe.positions import board_html
 from leela_probe.positions.encoding import EncodedBoards
 
 __all__ = ["Evaluation", "from_logits", "log_softmax_over_legal_moves"]
+
+BOARDS_SHOWN = 6
+"""How many boards of a batch an evaluation keeps to show in Jupyter."""
+_MOVES_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,7 @@ class Evaluation:
         wdl: probabilities of win, draw and loss, or None if the network has no such head.
         q: win minus loss, or the value of a scalar head; -1 to 1; None without a value head.
         moves_left: expected number of plies left, or None.
+        shown: copies of the first boards, for Jupyter; empty where only packed boards were given.
     """
 
     encoded: EncodedBoards
@@ -39,6 +46,7 @@ class Evaluation:
     wdl: Float32[np.ndarray, "board outcome"] | None
     q: Float32[np.ndarray, "board"] | None
     moves_left: Float32[np.ndarray, "board"] | None
+    shown: tuple[chess.Board, ...] = ()
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -102,6 +110,33 @@ class Evaluation:
             for i, moves in enumerate(self.encoded.moves)
         )
 
+    def _repr_html_(self) -> str:
+        """The first boards, each with its likeliest moves, as Jupyter shows them."""
+        parts = []
+        for i, board in enumerate(self.shown):
+            parts.append(board_html.board(board, caption=self._values(i)))
+            moves = [*self.policy(i).items()][:_MOVES_SHOWN]
+            parts.append(
+                board_html.table(
+                    [{"move": board.san(move), "probability": f"{p:.1%}"} for move, p in moves]
+                )
+                if moves
+                else Markup("no legal move")
+            )
+        hidden = len(self) - len(self.shown)
+        return board_html.row(parts, note=f"{hidden} more boards, not shown" if hidden else "")
+
+    def _values(self, board: int) -> str:
+        """What the value heads say of one board, in words."""
+        said = []
+        if self.wdl is not None:
+            said.append("win {:.0%}, draw {:.0%}, loss {:.0%}".format(*self.wdl[board]))
+        if self.q is not None:
+            said.append(f"Q {self.q[board]:+.2f}")
+        if self.moves_left is not None:
+            said.append(f"{self.moves_left[board]:.0f} plies left")
+        return "; ".join(said)
+
 
 def from_logits(
     encoded: EncodedBoards,
@@ -110,10 +145,12 @@ def from_logits(
     wdl: Float32[np.ndarray, "board outcome"] | None,
     value: Float32[np.ndarray, "board"] | None,
     moves_left: Float32[np.ndarray, "board"] | None,
+    shown: tuple[chess.Board, ...] = (),
 ) -> Evaluation:
     """The evaluation that these outputs of a network make."""
     return Evaluation(
         encoded=encoded,
+        shown=shown,
         logits=logits,
         log_probabilities=log_softmax_over_legal_moves(logits, encoded),
         wdl=wdl,

@@ -265,6 +265,9 @@ class Network:
             wdl=_concatenate([part.wdl for part in parts]),
             value=_concatenate([part.value for part in parts]),
             moves_left=_concatenate([part.moves_left for part in parts]),
+            shown=()
+            if isinstance(boards, EncodedBoards)
+            else tuple(board.copy(stack=1) for board in boards[: evaluation.BOARDS_SHOWN]),
         )
 
     def _batches(

@@ -3,7 +3,7 @@
 `rows` reads a dump as a stream of text rows, cheaply; `parse` checks one row with python-chess;
 `read` does both. What cannot be read is a `MalformedRow` with its line number and the reason, and
 the rest goes on. Files that `leela-probe filter` wrote are read the same way. Stands on
-`positions.fen`, `files.decompression` and pyarrow.
+`positions.fen`, `positions.board_html`, `files.decompression` and pyarrow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import chess
 
 from leela_probe.files.decompression import DAMAGE, decompressed
-from leela_probe.positions import fen
+from leela_probe.positions import board_html, fen
 
 if TYPE_CHECKING:
     import pyarrow.parquet
@@ -120,6 +120,14 @@ class Puzzle:
     def principal_variation(self) -> tuple[chess.Move, ...]:
         """The solution: the solver's moves and the answers to them, in turn."""
         return tuple(map(_move, self.moves[1:]))
+
+    def _repr_html_(self) -> str:
+        """The position with the solution as arrows, as Jupyter shows it."""
+        board, line = self.board(), self.principal_variation
+        said = f"{self.puzzle_id}: {board.variation_san(line)}"
+        if self.rating is not None:
+            said += f" (rating {self.rating})"
+        return board_html.row([board_html.board(board, caption=said, line=line)])
 
 
 def read(path: str | Path) -> Iterator[Puzzle | MalformedRow]:

@@ -1,7 +1,8 @@
 """A puzzle with its corrupted partner, as the experiments take it.
 
 Reads what `filter` and `corrupt` have written. Both positions of a pair come from a bare FEN, so
-that they have the same kind of history. Stands on `positions.squares`; loads without torch.
+that they have the same kind of history. Stands on `positions.squares`
+and `positions.board_html`; loads without torch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import chess
 import pandas as pd
 import pyarrow.parquet
 
-from leela_probe.positions.squares import NetSquare, from_board
+from leela_probe.positions import board_html
+from leela_probe.positions.squares import NetSquare, from_board, to_board
 
 __all__ = ["Pair", "read"]
 
@@ -89,6 +91,16 @@ class Pair:
                 if clean.piece_at(square) != partner.piece_at(square)
             )
         )
+
+    def _repr_html_(self) -> str:
+        """Both positions, the line as arrows and the changes marked, as Jupyter shows them."""
+        clean, partner = self.clean, self.corrupted
+        said = f"{self.puzzle_id}, pattern {self.pattern}: {clean.variation_san(self.moves)}"
+        boards = [board_html.board(clean, caption=said, line=self.moves)]
+        if partner is not None:
+            changed = [to_board(square, self.turn) for square in self.changed_squares()]
+            boards.append(board_html.board(partner, caption="corrupted partner", changed=changed))
+        return board_html.row(boards)
 
 
 def read(path: str | Path, *, ranks: Sequence[int] = (1,)) -> list[Pair]:

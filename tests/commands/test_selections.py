@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from leela_probe.commands import selections
+from leela_probe.experiments import effect_figures
 from leela_probe.networks.measures import MEASURES
 
 
@@ -20,7 +21,7 @@ def residual(tmp_path: Path) -> Path:
 
 
 def test_every_measure_has_a_unit() -> None:
-    assert set(selections.UNITS) == set(MEASURES)
+    assert set(effect_figures.UNITS) == set(MEASURES)
 
 
 def test_conditions_hold_together_and_values_of_one_apart(residual: Path) -> None:
