@@ -63,7 +63,7 @@ def read(
             f"{path} holds only the best places of each puzzle, found by a screen: a mean over "
             "them is too large; sweep without --screen"
         )
-    table: pd.DataFrame = effect_tables.measured(table)
+    table = effect_tables.measured(table)
     if table.empty:
         raise ValueError(f"{path} holds no measured puzzle: leela-probe plot exclusions says why")
     for column, values in where.items():
