@@ -4,7 +4,7 @@ A stage turns inputs into one table, `OUT` (Parquet or CSV), with `OUT.manifest.
 While it runs, finished parts lie in the folder `OUT.partial`; each is written under another name,
 forced to disk and renamed, so that it is there whole or not at all. A stage that was killed goes
 on after its last finished part, and table and manifest come out byte for byte as if it had never
-been stopped. Stands on `disk` and `tables`; knows nothing of chess.
+been stopped. Stands on `disk`, `tables` and `bundled`; knows nothing of chess.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import IO, Any, Generic, TypeVar
 import pyarrow
 import pyarrow.parquet
 
-from leela_probe.files import disk, tables
+from leela_probe.files import bundled, disk, tables
 
 __all__ = [
     "ChangedInputError",
@@ -178,7 +178,7 @@ class Stage:
         self._rows = 0
         self._done = 0
         self._parts = 0
-        self._files = {key: Path(file) for key, file in inputs.items()}
+        self._files = {key: bundled.resolve(file) for key, file in inputs.items()}
         self._stamps = {key: disk.stamp(file) for key, file in self._files.items()}
         facts = {
             key: {"file": file.name, "bytes": file.stat().st_size, "sha256": disk.sha256(file)}

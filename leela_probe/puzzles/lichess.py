@@ -3,7 +3,7 @@
 `rows` reads a dump as a stream of text rows, cheaply; `parse` checks one row with python-chess;
 `read` does both. What cannot be read is a `MalformedRow` with its line number and the reason, and
 the rest goes on. Files that `leela-probe filter` wrote are read the same way. Stands on
-`positions.fen`, `positions.board_html`, `files.decompression` and pyarrow.
+`positions.fen`, `positions.board_html`, `files.bundled`, `files.decompression` and pyarrow.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import chess
 
+from leela_probe.files import bundled
 from leela_probe.files.decompression import DAMAGE, decompressed
 from leela_probe.positions import board_html, fen
 
@@ -136,7 +137,7 @@ def read(path: str | Path) -> Iterator[Puzzle | MalformedRow]:
     Args:
         path: a CSV file (plain, zstandard or gzip) or a Parquet file, told apart by content, with
             the columns PuzzleId, FEN and Moves; the other columns of Lichess are used where
-            they are there. Memory does not grow with the file.
+            they are there; or "bundled:mates". Memory does not grow with the file.
 
     Raises:
         NotAPuzzleDumpError: the file as a whole is something else.
@@ -162,7 +163,7 @@ def rows(path: str | Path) -> Iterator[Row | MalformedRow]:
     Raises:
         NotAPuzzleDumpError: the file as a whole is something else.
     """
-    path = Path(path)
+    path = bundled.resolve(path)
     with path.open("rb") as file:
         if file.read(4) != b"PAR1":
             file.seek(0)
@@ -182,7 +183,7 @@ def count(path: str | Path) -> int:
         ...     count(path)
         2
     """
-    path = Path(path)
+    path = bundled.resolve(path)
     with path.open("rb") as file:
         if file.read(4) == b"PAR1":
             return _parquet_file(path).metadata.num_rows

@@ -473,3 +473,10 @@ def test_a_real_dump_gives_the_counts_of_lc0_itself(shared, tmp_path, cache):
 
 def test_the_columns_of_lichess_are_complete_in_these_tests():
     assert set(ROWS[0]) == set(COLUMNS)
+
+
+def test_the_bundled_puzzles_are_found_by_name(folder, tmp_path):
+    finished = filters.run(
+        "bundled:mates", tmp_path / "out.parquet", **networks(folder), limit=3, workers=0
+    )
+    assert finished.rows == 3

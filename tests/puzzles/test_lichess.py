@@ -324,3 +324,8 @@ def test_every_row_of_a_real_dump_is_a_puzzle(shared):
 def test_the_columns_of_lichess_are_the_ones_that_are_read():
     read = {theirs for candidates in lichess.COLUMNS.values() for theirs in candidates}
     assert {"PuzzleId", "FEN", "Moves", "Rating", "Themes", "GameUrl"} == read & set(COLUMNS)
+
+
+def test_the_bundled_puzzles_are_found_by_name():
+    assert lichess.count("bundled:mates") == 4000
+    assert isinstance(next(iter(lichess.read("bundled:mates"))), lichess.Puzzle)
