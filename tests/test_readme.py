@@ -58,7 +58,7 @@ def test_the_python_example_runs(checkout):
 
 def test_the_second_command_is_the_one_that_is_checked():
     lines = [line for line in README.splitlines() if "'.[test]'" in line]
-    assert lines == ["pip install -c constraints.txt -e '.[test]' && pytest -m 'not shared'"]
+    assert lines == ["pip install -c constraints.txt -e '.[test]' && pytest -n 2 -m 'not shared'"]
     assert "grep -F \"'.[test]'\" README.md" in (ROOT / ".ci" / "run").read_text()
 
 
