@@ -26,6 +26,7 @@ from leela_probe.statistics.observations import Observations, observe
 from leela_probe.statistics.resampling import ClusterSums, bootstrap_t, sign_flip_t
 
 __all__ = [
+    "MIN_SPREAD",
     "PairedComparison",
     "benjamini_hochberg",
     "family",
@@ -34,6 +35,11 @@ __all__ = [
     "paired",
     "paired_text",
 ]
+
+MIN_SPREAD = 2
+"""Games that a location's variance must hang on for a bootstrap test of its mean; see
+`ClusterSums.spread_clusters`. A higher bound would refuse skewed effects by their lucky samples,
+and the family-wise error would pass its nominal rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +187,10 @@ def family(
 
     Holm's and Benjamini-Hochberg's rules live on tails far out, which a bootstrap of one location
     makes too light when effects are skewed and games are few. With `null="bootstrap"` the `p` they
-    use is therefore at least that of the replicates of all locations taken together.
+    use is therefore at least that of the replicates of all locations taken together. And where
+    the variance of a location hangs on a handful of games (`MIN_SPREAD`), resamples without them
+    have t values without bound, which would drown every other location in the maximum: there is no
+    test of such a location.
 
     Args:
         effects: the effects table, one row per puzzle at each location.
@@ -342,11 +351,14 @@ def _statistics(
     """t at each location (NaN with a reason), and its replicates at those that have one."""
     clusters, errors = sums.clusters, sums.standard_errors
     reasons: list[str | None] = []
-    for count, error, mean in zip(clusters, errors, sums.means, strict=True):
+    facts = zip(clusters, errors, sums.means, sums.spread_clusters, strict=True)
+    for count, error, mean, spread in facts:
         if count < MIN_CLUSTERS:
             reasons.append(f"{count} games: a test needs at least {MIN_CLUSTERS}")
         elif error == 0 and (null == "bootstrap" or mean == 0):
             reasons.append("all values are equal")
+        elif null == "bootstrap" and spread < MIN_SPREAD:
+            reasons.append(f"the variance hangs on {spread:.1f} games: a test needs {MIN_SPREAD}")
         else:
             reasons.append(None)
     t = np.full(len(clusters), np.nan)

@@ -147,11 +147,30 @@ def test_locations_without_a_test_say_why_and_are_no_members_of_the_family() -> 
         None,
         "all values are equal",
         "5 games: a test needs at least 10",
-        "too few games differ from the others",
+        "the variance hangs on 1.0 games: a test needs 2",
     ]
     assert found["p_max_t"].notna().tolist() == [True, False, False, False]
     assert found["p_holm"][0] == found["p"][0]
     assert found["missing"].tolist() == [0, 0, 45, 0]
+
+
+def test_heads_that_matter_in_one_puzzle_do_not_drown_one_that_matters_in_all() -> None:
+    """Resamples without the one puzzle have t values without bound, so the head has no test."""
+    rng = np.random.default_rng(3)
+    values = 1e-4 * rng.normal(size=(200, 20))
+    values[np.arange(20), np.arange(20)] = 1.0
+    values[:, 7] = rng.normal(0.5, 1.0, 200)
+    found = family(long_table(values, np.ones(200, int)), by=("location",), resamples=999)
+    assert found["p_max_t"].notna().sum() == 1
+    assert found["p_max_t"][7] < 0.01
+    assert found["reason"][0] == "the variance hangs on 1.0 games: a test needs 2"
+
+
+def test_two_games_that_differ_are_too_few() -> None:
+    values = np.zeros((50, 1))
+    values[:2] = 4.0
+    found = family(long_table(values, np.ones(50, int)), by=("location",), resamples=499)
+    assert found["reason"].tolist() == ["too few games differ from the others"]
 
 
 def test_a_family_without_any_test_is_all_reasons() -> None:
