@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from leela_probe.positions.planes import InputFormat
 from leela_probe.weights import random_networks
 from leela_probe.weights.architectures import PRESETS
 
-torch.set_num_threads(1)  # networks this small are several times faster on one
+# Networks this small are several times faster on one thread, and tests run beside one another.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # in the processes that tests start
 
 SMALL = tuple(name for name in PRESETS if name not in ("attention-10x256", "attention-15x768"))
 

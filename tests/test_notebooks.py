@@ -26,7 +26,8 @@ def test_it_is_stored_without_outputs(path):
 def test_it_runs_and_shows_something(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     before = path.read_bytes()
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}})
+    client.execute()
     shown = [
         output
         for cell in notebook.cells
