@@ -278,11 +278,11 @@ def refused(path: Path, content: bytes, message: str) -> None:
     ("content", "message"),
     [
         (b"", "x.pb.gz is empty: expected a Leela network"),
-        (gzip.compress(b""), "x.pb.gz is no Leela network: nothing is compressed in it"),
+        (gzip.compress(b"", mtime=0), "x.pb.gz is no Leela network: nothing is compressed in it"),
         (b"hello, world", "starts with b'hello, world', expected gzip or the magic number 0x1c0"),
         (b"\n<!DOCTYPE html>", "it is a web page; the download went wrong"),
         (b"\x08\x08\x12\x03", "it looks like an ONNX model; give it the ending .onnx"),
-        (gzip.compress(b"2\n0.1 0.2"), "it is a text file of weights of 2018"),
+        (gzip.compress(b"2\n0.1 0.2", mtime=0), "it is a text file of weights of 2018"),
         (b"\x0d\xef\xbe\xad\xde", "its magic number is 0xdeadbeef, expected 0x1c0"),
         (b"\x0d\xc0\x01\x00\x00", "x.pb.gz: it holds neither weights nor an ONNX model"),
         (b"\x1f\x8b\xff" + bytes(20), "x.pb.gz is damaged: Unknown compression method"),
