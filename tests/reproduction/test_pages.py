@@ -49,6 +49,7 @@ def test_a_browser_shows_every_picture_and_nothing_sticks_out(page, width, tmp_p
     result = subprocess.run(
         [
             "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}",
             f"--window-size={width},1000", "--virtual-time-budget=5000", checked.as_uri(),
         ],
