@@ -18,6 +18,7 @@ from leela_probe.commands import options, terminal
 if TYPE_CHECKING:
     from leela_probe.experiments.sweeps import Sweep
     from leela_probe.networks.network import Network
+    from leela_probe.positions.planes import History
 
 __all__ = ["app"]
 
@@ -317,13 +318,14 @@ def piece_heads(
     from leela_probe.experiments import sweeps
 
     network = terminal.load(net, device, dtype)
-    listed = _piece_heads(network, chosen, share, seed)
+    settings = _settings(locals())
+    listed = _piece_heads(network, chosen, share, seed, settings["history"])
     for piece, found in listed.items():
         names = " ".join(f"{layer}.{head}" for layer, head in found) or "none"
         terminal.console().print(f"{piece} heads ({len(found)}): {names}")
     sweep = sweeps.piece_heads(network, listed, seed=seed)
     made = {"heads": {piece: [list(each) for each in found] for piece, found in listed.items()}}
-    _run(network, sweep, made, pairs, out, _settings(locals()))
+    _run(network, sweep, made, pairs, out, settings)
 
 
 @app.command(
@@ -443,13 +445,15 @@ def _run(
     print(f"wrote {finished.path} and {finished.manifest_path.name}")
 
 
-def _piece_heads(network: Network, chosen: str, share: float, seed: int) -> dict[str, Any]:
+def _piece_heads(
+    network: Network, chosen: str, share: float, seed: int, history: History
+) -> dict[str, Any]:
     from leela_probe.experiments import held_out, piece_heads
 
     if chosen == "jenner2024":
         return dict(piece_heads.JENNER2024)
     if chosen == "rule":
-        table = piece_heads.scores(network, held_out.boards(64, seed=seed))
+        table = piece_heads.scores(network, held_out.boards(64, seed=seed), history=history)
         return dict(piece_heads.choose(table, least=share))
     path = Path(chosen)
     if not path.is_file():

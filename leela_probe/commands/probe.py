@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from leela_probe.networks.network import Network
+    from leela_probe.positions.planes import History
     from leela_probe.probing.stage import Plan
 
 __all__ = ["ATTENTION_EXAMPLE", "PROBE_EXAMPLE", "attention", "probe"]
@@ -226,7 +227,7 @@ def probe(
         table = _accuracies(finished.path, plan, preset, resamples, seed, out)
         if causal:
             told("steps along the probes' directions")
-            _steps(loaded, plan, causal, seed, out)
+            _steps(loaded, plan, causal, History(history), seed, out)
     _figures(table, asked, out)
     from leela_probe.commands import readings
 
@@ -335,7 +336,9 @@ def _accuracies(
     return table
 
 
-def _steps(network: Network, plan: Plan, count: int, seed: int, out: Path) -> None:
+def _steps(
+    network: Network, plan: Plan, count: int, history: History, seed: int, out: Path
+) -> None:
     import pandas as pd
 
     from leela_probe.commands import findings
@@ -346,7 +349,14 @@ def _steps(network: Network, plan: Plan, count: int, seed: int, out: Path) -> No
     tested = [n for n in range(len(plan.pairs)) if any(split.test[n] for split in plan.splits)]
     parts = [
         causal.measure(
-            network, read, plan.pairs, question, plan.splits, boards=tested[:count], seed=seed
+            network,
+            read,
+            plan.pairs,
+            question,
+            plan.splits,
+            boards=tested[:count],
+            history=history,
+            seed=seed,
         ).assign(kind=question.kind, ply=question.ply)
         for question in plan.questions
     ]
@@ -355,7 +365,7 @@ def _steps(network: Network, plan: Plan, count: int, seed: int, out: Path) -> No
         out / "causal.parquet",
         name="probe causal",
         inputs={"probes": out / PROBES},
-        options={"puzzles": count, "seed": seed},
+        options={"puzzles": count, "history": history.value, "seed": seed},
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from jaxtyping import Bool, UInt64
 
 from leela_probe.networks.interventions import Intervention, Zero
+from leela_probe.positions.planes import History
 from leela_probe.positions.squares import to_board
 from leela_probe.puzzles.pairs import Pair
 
@@ -71,13 +72,18 @@ def reach(
 
 
 def scores(
-    network: Network, boards: Sequence[chess.Board], *, batch_size: int = 32
+    network: Network,
+    boards: Sequence[chess.Board],
+    *,
+    history: History = History.FILLED,
+    batch_size: int = 32,
 ) -> pd.DataFrame:
     """How much of each head's attention follows each piece's moves.
 
     Args:
         network: an attention body.
         boards: positions to average over. Heads chosen on them should be tried on others.
+        history: what stands for positions before the known ones.
         batch_size: positions at once.
 
     Returns:
@@ -92,7 +98,7 @@ def scores(
         raise ValueError(f"{network.name!r} is a {network.body} and has no attention patterns")
     if not boards:
         raise ValueError("no boards to average over: give at least one")
-    encoded = network.encode(boards)
+    encoded = network.encode(boards, history=history)
     occupied = np.bitwise_or.reduce(encoded.masks[:, :12], axis=1)
     sites = [f"layer{layer}.pattern" for layer in range(network.layers)]
     share = {piece: np.zeros((network.layers, network.heads)) for piece in PIECES}

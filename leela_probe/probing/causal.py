@@ -21,6 +21,7 @@ from leela_probe.networks.interventions import Add, Intervention
 from leela_probe.networks.measures import Runs
 from leela_probe.networks.network import Network
 from leela_probe.networks.patching import Job
+from leela_probe.positions.planes import History
 from leela_probe.probing.folds import Split
 from leela_probe.probing.probes import Probes
 from leela_probe.probing.targets import Question
@@ -45,6 +46,7 @@ def measure(
     boards: Sequence[int],
     nats: Sequence[float] = (-8.0, -4.0, 4.0, 8.0),
     sites: Sequence[str] | None = None,
+    history: History = History.FILLED,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Effects of steps along a probe's direction, one row a puzzle, layer, direction and step.
@@ -62,6 +64,7 @@ def measure(
             or on no test side are left out.
         nats: by how much the score of the answer's square is moved.
         sites: which layers; all by default.
+        history: what stands for positions before the known ones: as in what the probes learned.
         seed: of the random directions and squares.
 
     Returns:
@@ -84,7 +87,7 @@ def measure(
     good = [b for b in boards if b in place and pairs[b].clean.legal_moves.count() > 1]
     parts = [
         _some(network, probes, pairs, question, good[start : start + _AT_ONCE], place, nats,
-              wanted, seed)
+              wanted, history, seed)
         for start in range(0, len(good), _AT_ONCE)
     ]  # fmt: skip
     columns = ["puzzle_id", "game_id", "site", "layer", "direction", "nats", "clean", "changed",
@@ -101,9 +104,10 @@ def _some(
     place: dict[int, int],
     nats: Sequence[float],
     sites: Sequence[str],
+    history: History,
     seed: int,
 ) -> list[dict[str, object]]:
-    encoded = network.encode([pairs[board].clean for board in boards])
+    encoded = network.encode([pairs[board].clean for board in boards], history=history)
     planes = torch.from_numpy(encoded.planes())
     values = network.run(planes, sites)
     jobs = [Job(board=row, interventions=()) for row in range(len(boards))]

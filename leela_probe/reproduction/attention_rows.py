@@ -9,10 +9,10 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import chess
 import numpy as np
 import pandas as pd
 
+from leela_probe.positions.planes import History
 from leela_probe.positions.squares import NetSquare, to_board
 from leela_probe.puzzles.pairs import Pair
 
@@ -28,12 +28,21 @@ def draw(
     heads_of: Mapping[str, Sequence[tuple[int, int]]],
     *,
     puzzles: int = 4,
+    history: History = History.FILLED,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One row of a pattern for each of a few puzzles and each piece that has a head.
 
     Puzzle, head and query square are drawn at random, the query among squares that hold a piece;
     nothing is chosen for looking well.
+
+    Args:
+        network: an attention body.
+        pairs: the puzzles.
+        heads_of: (layer, head) lists by piece.
+        puzzles: how many of them.
+        history: what stands for positions before the known ones.
+        seed: of the draws.
 
     Returns:
         Columns puzzle_id, fen, piece, layer, head, query, square, attention: 64 rows a picture.
@@ -54,7 +63,7 @@ def draw(
             ]
             query = draw_one.choice(occupied)
             site = f"layer{layer}.pattern"
-            pattern = network.capture([chess.Board(pair.clean_fen)], [site])[site]
+            pattern = network.capture([board], [site], history=history)[site]
             parts.append(
                 pd.DataFrame(
                     {

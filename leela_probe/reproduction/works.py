@@ -173,7 +173,8 @@ def _piece_lists(study: Study, networks: Networks) -> dict[str, Any]:
     if study.preset == "jenner2024" and networks.has_papers_shape():
         return dict(piece_heads.JENNER2024)
     boards = held_out.boards(64, seed=study.seed)
-    return dict(piece_heads.choose(piece_heads.scores(networks.strong, boards), least=study.share))
+    table = piece_heads.scores(networks.strong, boards, history=study.criteria.strong_history)
+    return dict(piece_heads.choose(table, least=study.share))
 
 
 def piece_sweep(study: Study, networks: Networks) -> Made:
@@ -200,7 +201,9 @@ def attention(study: Study, networks: Networks, resumed: bool) -> Outcome:
         )
     pairs = pair_files.read(study.table("pairs.parquet"))
     lists = _piece_lists(study, networks)
-    table = attention_rows.draw(networks.strong, pairs, lists, seed=study.seed)
+    table = attention_rows.draw(
+        networks.strong, pairs, lists, history=study.criteria.strong_history, seed=study.seed
+    )
     if table.empty:
         return Outcome(reason="no head follows a piece's moves")
     out = study.table("attention.parquet")

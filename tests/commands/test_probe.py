@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from example_pairs import random_pairs
 from typer.testing import CliRunner, Result
 
 from leela_probe.commands import probe
+from leela_probe.positions.planes import History
 
 app = typer.Typer()
 app.command(name="probe")(probe.probe)
@@ -42,7 +44,9 @@ def call(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def probed(puzzles, onnx_file, tmp_path_factory):
     out = tmp_path_factory.mktemp("probed") / "out"
-    arguments = ("probe", puzzles, "--network", onnx_file("attention"), "--out", out)
+    arguments = (
+        "probe", puzzles, "--network", onnx_file("attention"), "--out", out, "--history", "known",
+    )  # fmt: skip
     return out, arguments, call(*arguments, *QUICK, "--causal", 3)
 
 
@@ -58,8 +62,6 @@ def test_the_folder_has_tables_with_manifests_probes_and_figures(probed):
     }
     manifests = {f"{name}.manifest.json" for name in tables}
     assert names == tables | figures | manifests | {"probes.safetensors"}
-    causal = pd.read_parquet(out / "causal.parquet")
-    assert causal["puzzle_id"].nunique() == 3
     manifest = json.loads((out / "accuracies.parquet.manifest.json").read_text())
     assert manifest["inputs"]["predictions"]["file"] == "predictions.parquet"
 
@@ -75,6 +77,18 @@ def test_what_is_printed_is_in_the_table_and_fits_80_columns(probed):
     assert max(map(len, lines)) <= 80
     (both,) = [line for line in lines if line.startswith("both 3")]
     assert f"{100 * own['accuracy'].max():.1f} %" in both
+
+
+def test_steps_start_from_the_policy_under_the_history_of_the_probes(probed, network):
+    out, _, _ = probed
+    causal = pd.read_parquet(out / "causal.parquet")
+    assert causal["puzzle_id"].nunique() == 3
+    pairs = {pair.puzzle_id: pair for pair in random_pairs(51, 36)}
+    for name, clean in causal.groupby("puzzle_id")["clean"].first().items():
+        pair = pairs[name]
+        evaluation = network("attention").evaluate([pair.clean], history=History.KNOWN)
+        chance = evaluation.policy(0)[pair.moves[0]]
+        assert clean == pytest.approx(math.log(chance / (1 - chance)), abs=1e-3)
 
 
 def test_the_same_command_again_computes_no_predictions(probed):

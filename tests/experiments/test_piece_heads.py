@@ -60,8 +60,8 @@ class Planted:
     def __init__(self, patterns):
         self.patterns = patterns
 
-    def encode(self, boards):
-        return encoding.encode(boards)
+    def encode(self, boards, *, history):
+        return encoding.encode(boards, history=history)
 
     def stream(self, encoded, sites, *, batch_size):
         for start in range(0, len(encoded), batch_size):

@@ -10,6 +10,7 @@ import torch
 from example_pairs import random_pairs
 
 from leela_probe.networks.measures import Runs, log_odds
+from leela_probe.positions.planes import History
 from leela_probe.probing import causal, folds, probes, targets
 from leela_probe.probing.recipes import Recipe
 from leela_probe.probing.rows import MemoryRows
@@ -113,6 +114,22 @@ def test_the_table_has_every_direction_step_and_layer(setting):
     np.testing.assert_allclose(sizes["probe"], sizes["random direction"], rtol=1e-5)
     again = causal.measure(net, trained, pairs, question, splits, boards=range(6))
     assert table.equals(again)
+
+
+def test_steps_start_from_the_policy_under_the_history_that_is_asked_for(setting):
+    net, pairs, question, splits, _, trained = setting
+    clean = {}
+    for history in (History.KNOWN, History.FILLED):
+        table = causal.measure(
+            net, trained, pairs, question, splits, boards=range(4), history=history, nats=[1.0]
+        )
+        clean[history] = table.groupby("puzzle_id", sort=False)["clean"].first()
+        policy = net.evaluate([pair.clean for pair in pairs[:4]], history=history)
+        odds = [policy.policy(n)[pair.moves[0]] for n, pair in enumerate(pairs[:4])]
+        assert clean[history].tolist() == pytest.approx(
+            [float(np.log(p / (1 - p))) for p in odds], abs=1e-3
+        )
+    assert (clean[History.KNOWN] - clean[History.FILLED]).abs().max() > 0.01
 
 
 def test_an_unknown_layer_is_refused(setting):
