@@ -38,7 +38,8 @@ def of_probes(
     """The predictions of every probe on its own test side; see `prediction_tables.SCHEMA`.
 
     A source is asked for twice: with the true target as the condition, and with the target that
-    the probe of the same layer, split and seed has predicted.
+    the probe of the same layer, split and seed has predicted. The source of a control task goes by
+    the target of the control task.
 
     Args:
         probes: of `probes.train`.
@@ -97,12 +98,13 @@ def _ask(
     answer = torch.from_numpy(question.answer[boards])
     true = torch.from_numpy(question.given[boards]).expand(len(probes.sites), len(places), -1)
     yield (question.kind, *_judge(probes.scores(values, true, places), answer, lots))
-    target = f"target {question.ply}"
-    if question.kind == "source" and target in by_name:
+    target = question.name.replace("source", "target", 1)
+    if question.kind.startswith("source") and target in by_name:
         told = torch.from_numpy(by_name[target].given[boards]).expand_as(true)
         scores = probes.scores(values, told, probes.select(target, split))
         found = torch.from_numpy(_judge(scores, answer, lots)[0])
-        yield (KINDS[2], *_judge(probes.scores(values, found, places), answer, lots))
+        kind = question.kind.replace("source", KINDS[2], 1)
+        yield (kind, *_judge(probes.scores(values, found, places), answer, lots))
 
 
 def _lots(boards: Int64[np.ndarray, " board"], seed: int) -> Int64[Tensor, "board square"]:

@@ -101,7 +101,7 @@ def plan(
     else:
         splits = folds.by_game(folds.games(pairs), folds=recipe.folds, seed=seed)
         name = f"{recipe.folds} folds by game"
-    controls = [targets.control_task(pairs, each, seed=seed) for each in asked]
+    controls = targets.control_tasks(pairs, asked, seed=seed)
     return Plan(
         pairs=tuple(pairs),
         questions=tuple(asked),

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int64
 from leela_probe.positions.squares import NetSquare, to_board
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["SUBSETS", "Question", "control_task", "question", "questions", "subset"]
+__all__ = ["SUBSETS", "Question", "control_tasks", "question", "questions", "subset"]
 
 SUBSETS = ("all", "differing", "different", "same")
 """Which puzzles: all; those whose 1st and 3rd move have differing targets; those whose first three
@@ -108,23 +108,36 @@ def questions(pairs: Sequence[Pair], plies: Sequence[int]) -> list[Question]:
     return asked
 
 
-def control_task(pairs: Sequence[Pair], asked: Question, *, seed: int) -> Question:
-    """The same question with arbitrary answers that depend on what stands on the given square.
+def control_tasks(pairs: Sequence[Pair], asked: Sequence[Question], *, seed: int) -> list[Question]:
+    """The same questions with arbitrary answers that depend on what stands on the given square.
 
-    A control task (Hewitt and Liang 2019): each kind of input (the given square and the piece on
-    it) has one answer, drawn once from the real answers of the set. What a probe learns of it, it
-    can learn of anything; the real accuracy minus this one is the probe's selectivity.
+    Control tasks (Hewitt and Liang 2019): each kind of input (the given square and the piece on it)
+    has one answer, drawn once from the real answers of the set. What a probe learns of it, it can
+    learn of anything; the real accuracy minus this one is the probe's selectivity. A source is told
+    the arbitrary target of its ply, as the real one is told the real target, so that both together
+    have a control task too.
 
     Args:
         pairs: the puzzles.
-        asked: the real question.
+        asked: real questions; a source without the target of its ply is told the real target.
         seed: of the draws.
     """
+    made: dict[str, Question] = {}
+    for each in asked:
+        target = made.get(f"target {each.ply}") if each.kind == "source" else None
+        given = each.given if target is None else target.answer
+        made[each.name] = _control_task(pairs, each, given, seed)
+    return list(made.values())
+
+
+def _control_task(
+    pairs: Sequence[Pair], asked: Question, told: Int64[np.ndarray, " board"], seed: int
+) -> Question:
     pool = asked.answer[asked.known]
     answer = np.zeros_like(asked.answer)
     for row, pair in enumerate(pairs):
         if asked.known[row]:
-            given = int(asked.given[row])
+            given = int(told[row])
             piece = pair.clean.piece_at(to_board(NetSquare(given), pair.turn))
             word = f"{given} {_in_view(piece, pair.turn)}"
             draw = np.random.default_rng([seed, asked.ply, zlib.crc32(word.encode())])
@@ -134,7 +147,7 @@ def control_task(pairs: Sequence[Pair], asked: Question, *, seed: int) -> Questi
         kind=f"{asked.kind} (control task)",
         ply=asked.ply,
         answer=answer,
-        given=asked.given,
+        given=told,
         known=asked.known,
     )
 

@@ -77,6 +77,7 @@ def test_what_is_printed_is_in_the_table_and_fits_80_columns(probed):
     assert max(map(len, lines)) <= 80
     (both,) = [line for line in lines if line.startswith("both 3")]
     assert f"{100 * own['accuracy'].max():.1f} %" in both
+    assert "-" not in both.split()  # every control stands beside it
 
 
 def test_steps_start_from_the_policy_under_the_history_of_the_probes(probed, network):

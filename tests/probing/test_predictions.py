@@ -71,6 +71,28 @@ def test_a_source_is_told_the_predicted_target_in_the_test(setting):
         assert row.predicted == int(scores[0 if row.site == "embedding" else 1, 0, 0].argmax())
 
 
+def test_the_source_of_a_control_task_is_told_the_target_predicted_for_the_control_task(setting):
+    pairs, questions, splits, rows, _, _ = setting
+    tasks = targets.control_tasks(pairs, questions, seed=1)
+    recipe = Recipe(rank=4, epochs=2)
+    trained = probes.train(rows, [*questions, *tasks], splits, recipe)
+    frame = predictions.of_probes(trained, rows, pairs, [*questions, *tasks], splits).to_pandas()
+    frame = frame[frame["control"] == "control task"].set_index(["puzzle_id", "site"])
+    assert frame["kind"].value_counts().to_dict() == dict.fromkeys(KINDS[:3], 2 * COUNT)
+    target = frame[frame["kind"] == KINDS[0]]["predicted"]
+    place = {pair.puzzle_id: number for number, pair in enumerate(pairs)}
+    chained = frame[frame["kind"] == KINDS[2]]
+    assert (chained["answer"] == frame[frame["kind"] == KINDS[1]]["answer"]).all()
+    for row in chained.sample(20, random_state=2).itertuples():
+        name, site = row.Index
+        board = place[name]
+        (number,) = [n for n, split in enumerate(splits) if split.test[board]]
+        told = torch.full((2, 1, 1), int(target[name, site]))
+        chosen = trained.select("source 3 (control task)", number)
+        scores = trained.scores(rows.read(np.array([board])), told, chosen)
+        assert row.predicted == int(scores[0 if site == "embedding" else 1, 0, 0].argmax())
+
+
 def test_squares_with_equal_scores_share_what_is_right(setting):
     # every square the same: nothing can be known, and no square may be right for free
     pairs, questions, splits, _, trained, _ = setting

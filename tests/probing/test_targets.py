@@ -53,22 +53,31 @@ def test_the_share_of_trivial_answers_is_counted():
 
 def test_a_control_task_answers_alike_where_square_and_piece_are_alike():
     pairs = random_pairs(3, 80)
-    asked = targets.question(pairs, "target", 3)
-    task = targets.control_task(pairs, asked, seed=4)
-    answers: dict[tuple[object, ...], set[int]] = {}
-    for pair, given, answer in zip(pairs, task.given, task.answer, strict=True):
-        square = chess.SQUARES[given] if pair.turn else chess.square_mirror(given)
-        piece = pair.clean.piece_at(square)
-        word = (given, piece and (piece.piece_type, piece.color == pair.turn))
-        answers.setdefault(word, set()).add(int(answer))
-    assert len(answers) < 80  # some come twice
-    assert {len(found) for found in answers.values()} == {1}
-    assert set(task.answer) <= set(asked.answer)
-    assert (task.answer != asked.answer).mean() > 0.8
-    again = targets.control_task(pairs, asked, seed=4)
-    other = targets.control_task(pairs, asked, seed=5)
-    assert (task.answer == again.answer).all()
-    assert (task.answer != other.answer).any()
+    asked = targets.questions(pairs, [3])
+    tasks = targets.control_tasks(pairs, asked, seed=4)
+    assert [task.name for task in tasks] == ["target 3 (control task)", "source 3 (control task)"]
+    for real, task in zip(asked, tasks, strict=True):
+        answers: dict[tuple[object, ...], set[int]] = {}
+        for pair, given, answer in zip(pairs, task.given, task.answer, strict=True):
+            square = chess.SQUARES[given] if pair.turn else chess.square_mirror(given)
+            piece = pair.clean.piece_at(square)
+            word = (given, piece and (piece.piece_type, piece.color == pair.turn))
+            answers.setdefault(word, set()).add(int(answer))
+        assert len(answers) < 80  # some come twice
+        assert {len(found) for found in answers.values()} == {1}
+        assert set(task.answer) <= set(real.answer)
+        assert (task.answer != real.answer).mean() > 0.8
+    again, other = (targets.control_tasks(pairs, asked, seed=seed) for seed in (4, 5))
+    assert (tasks[0].answer == again[0].answer).all()
+    assert (tasks[0].answer != other[0].answer).any()
+
+
+def test_the_source_of_a_control_task_is_told_the_target_of_the_control_task():
+    pairs = random_pairs(3, 20)
+    target, source = targets.control_tasks(pairs, targets.questions(pairs, [3]), seed=4)
+    assert (source.given == target.answer).all()
+    (alone,) = targets.control_tasks(pairs, [targets.question(pairs, "source", 3)], seed=4)
+    assert (alone.given == targets.question(pairs, "source", 3).given).all()
 
 
 def test_subsets_tell_which_targets_coincide():
