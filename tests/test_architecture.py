@@ -24,7 +24,7 @@ ROOMS = {
     ],
     "reproduction": [
         "stages", "works", "pages", "published", "published_numbers", "sentences", "drawings",
-        "tabulation", "golden", "summaries", "attention_rows", "estimates", "ledger", "study",
+        "tabulation", "golden", "margins", "summaries", "attention_rows", "estimates", "ledger", "study",
     ],
     "organisms": ["calibration", "power", "contrasts", "planted_puzzles", "planted"],
     "probing": [

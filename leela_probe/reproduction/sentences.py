@@ -1,6 +1,7 @@
 """What a study found, a sentence an experiment, out of its tables and never without an interval.
 
-Stands on no other room.
+Whether an effect exceeds its control is judged by the paired difference in the same puzzles, never
+by whether two intervals overlap (W13). Stands on no other room.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["found", "number", "percent"]
+__all__ = ["found", "number", "percent", "points"]
 
 Tables = Callable[[str], "pd.DataFrame | None"]
 
@@ -22,18 +23,18 @@ def found(tables: Tables) -> dict[str, str]:
         tables: gives a table of the study by its name, None where there is none.
     """
     said = {
-        "E1": _residual(tables("plies")),
+        "E1": _residual(tables("plies"), tables("ply_margins")),
         "E2": _heads(tables("heads")),
-        "E3": _shares(tables("shares"), "entry", "3->1", "zeroing the one entry from the third "
-                      "target to the first", "all its other entries"),
-        "E4": _shares(tables("shares"), "piece-heads", "own heads", "hiding the third target from "
-                      "the heads that follow its piece", "random column"),
+        "E3": _shares(tables, "entry", "3->1", "zeroing the one entry from the third target to the "
+                      "first", "all other entries"),
+        "E4": _shares(tables, "piece-heads", "own heads", "hiding the third target from the heads "
+                      "that follow its piece", "random column"),
         "E5": _probes(tables("probes")),
     }  # fmt: skip
     return {name: text for name, text in said.items() if text}
 
 
-def _residual(table: pd.DataFrame | None) -> str:
+def _residual(table: pd.DataFrame | None, margins: pd.DataFrame | None) -> str:
     if table is None or table.empty:
         return ""
     third = table[(table["category"] == "ply3_target") & table["estimate"].notna()]
@@ -47,9 +48,9 @@ def _residual(table: pd.DataFrame | None) -> str:
         f"{int(best['n']):,})"
     )
     if not control.empty:
-        row = control.iloc[0]
-        text += f"; a matched control square, by {number(row)}"
-        text += _verdict(best, row)
+        text += f"; a matched control square, by {number(control.iloc[0])}"
+    if margins is not None:
+        text += _difference(margins[margins["layer"] == best["layer"]])
     return text + "."
 
 
@@ -70,7 +71,8 @@ def _heads(table: pd.DataFrame | None) -> str:
     )
 
 
-def _shares(table: pd.DataFrame | None, sweep: str, curve: str, deed: str, control: str) -> str:
+def _shares(tables: Tables, sweep: str, curve: str, deed: str, control: str) -> str:
+    table, margins = tables("shares"), tables("ablation_margins")
     if table is None or table.empty:
         return ""
     rows = table[(table["sweep"] == sweep) & (table["targets"] == "differing")]
@@ -78,8 +80,7 @@ def _shares(table: pd.DataFrame | None, sweep: str, curve: str, deed: str, contr
     mean, above = own[own["threshold"].isna()], own[own["threshold"] == 1.5]
     if mean.empty or above.empty:
         return ""
-    name = "all other entries" if sweep == "entry" else control
-    other = rows[(rows["curve"] == name) & rows["threshold"].isna()]
+    other = rows[(rows["curve"] == control) & rows["threshold"].isna()]
     text = (
         f"{deed[0].upper()}{deed[1:]} costs {number(mean.iloc[0])} nats on average, more than 1.5 "
         f"in {percent(above.iloc[0])} of {int(mean.iloc[0]['n']):,} puzzles "
@@ -87,20 +88,28 @@ def _shares(table: pd.DataFrame | None, sweep: str, curve: str, deed: str, contr
     )
     if not other.empty:
         text += f"; {control}, {number(other.iloc[0])}"
+    if margins is not None:
+        text += _difference(
+            margins[
+                (margins["sweep"] == sweep)
+                & (margins["targets"] == "differing")
+                & (margins["against"] == control)
+            ]
+        )
     return text + "."
 
 
 def _probes(table: pd.DataFrame | None) -> str:
     if table is None or table.empty:
         return ""
-    rows = table[
+    every = table[
         (table["kind"] == "joint")
         & (table["ply"] == 3)
         & (table["top"] == 1)
         & (table["subset"] == "differing")
-        & (table["against"].fillna("") == "")
         & (table["instance"] == 0)
     ]
+    rows = every[every["against"].fillna("") == ""]
     own = rows[(rows["control"] == "none") & rows["layer"].notna()]
     if own.empty:
         return ""
@@ -118,13 +127,32 @@ def _probes(table: pd.DataFrame | None) -> str:
             others.append((flat.loc[flat["accuracy"].idxmax()], control))
     told = [f"{name} {percent(row, 'accuracy')}" for row, name in others]
     text += f"; {', '.join(told)}" if told else ""
-    return text + (_verdict(best, drawn.iloc[0]) if len(drawn) else "") + "."
+    margin = every[(every["against"] == "random weights") & (every["layer"] == best["layer"])]
+    if not margin.empty:
+        row = margin.iloc[0]
+        text += f". Above random weights, puzzle by puzzle: {points(row)}{_verdict(row)}"
+    return text + "."
 
 
-def _verdict(one: pd.Series, other: pd.Series) -> str:
-    if pd.isna(one["low"]) or pd.isna(other["high"]):
+def _difference(margin: pd.DataFrame) -> str:
+    """The paired difference of a table of `margins`, with a test and what it says."""
+    if margin.empty:
         return ""
-    return "" if one["low"] > other["high"] else " (no clear difference: the intervals overlap)"
+    row = margin.iloc[0]
+    p = row["wilcoxon_p"]
+    test = "" if pd.isna(p) else f", Wilcoxon p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    return (
+        f". In the {int(row['n']):,} puzzles that have both, the difference is {number(row)} nats"
+        f"{test}{_verdict(row)}"
+    )
+
+
+def _verdict(difference: pd.Series) -> str:
+    """What is to be said of a difference that is not clearly above 0."""
+    low, high = difference["low"], difference["high"]
+    if pd.isna(low) or low > 0:
+        return ""
+    return " (clearly less)" if high < 0 else " (no clear difference)"
 
 
 def number(row: Mapping[str, Any] | pd.Series) -> str:
@@ -146,10 +174,23 @@ def number(row: Mapping[str, Any] | pd.Series) -> str:
 
 def percent(row: Mapping[str, Any] | pd.Series, column: str = "estimate") -> str:
     """A share with its interval, in percent."""
-    text = f"{100 * row[column]:.0f} %"
+    return f"{100 * row[column]:.0f} %{_ends(row)}"
+
+
+def points(row: Mapping[str, Any] | pd.Series, column: str = "accuracy") -> str:
+    """A difference of shares with its interval, in percentage points.
+
+    Example:
+        >>> points({"accuracy": 0.5, "low": 0.41, "high": 0.6})
+        '50 points [41, 60]'
+    """
+    return f"{_rounded(100 * row[column], 0)} points{_ends(row)}"
+
+
+def _ends(row: Mapping[str, Any] | pd.Series) -> str:
     if pd.isna(row["low"]):
-        return f"{text} [no interval]"
-    return f"{text} [{_rounded(100 * row['low'], 0)}, {_rounded(100 * row['high'], 0)}]"
+        return " [no interval]"
+    return f" [{_rounded(100 * row['low'], 0)}, {_rounded(100 * row['high'], 0)}]"
 
 
 def _rounded(value: float, places: int) -> str:

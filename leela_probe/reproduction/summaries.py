@@ -21,9 +21,9 @@ from leela_probe.puzzles.pairs import Pair
 from leela_probe.statistics import comparisons, stats
 
 __all__ = [
-    "CATEGORIES", "SPLITS", "WILSON", "by_pattern", "half", "heads", "heads_by_pattern",
-    "paper_squares", "pattern_counts", "percentiles", "ply_curves", "residual", "shares", "split",
-    "strongest_head",
+    "CATEGORIES", "SPLITS", "WILSON", "ablations", "by_pattern", "half", "heads",
+    "heads_by_pattern", "paper_squares", "pattern_counts", "percentiles", "ply_curves",
+    "ply_squares", "residual", "shares", "split", "strongest_head",
 ]  # fmt: skip
 
 SPLITS = ("all", "different_targets", "same_targets")
@@ -154,16 +154,21 @@ def ply_curves(effects: Path, *, resamples: int, seed: int) -> pd.DataFrame:
     as the third's, else as the second's. So a third target that is also the first's is no third
     target here. The matched control is that of the puzzles that have a third target by this rule.
     """
+    table = ply_squares(effects)
+    if table.empty:
+        return pd.DataFrame(columns=["layer", "category", "estimate"])
+    return stats.layer_curves(table, resamples=resamples, seed=seed)
+
+
+def ply_squares(effects: Path) -> pd.DataFrame:
+    """The effects at the squares of `ply_curves`, each under the one kind that it counts as."""
     columns = ["puzzle_id", "game_id", "pattern", "verdict", "layer", "category", "effect"]
     table = _read(effects, [*columns, "measure", "direction", "sweep"])
     table = table[table["category"].astype(object) != categories.OTHER]
     table = categories.prioritise(table.assign(category=table["category"].astype(object)), _ORDER)
     third = table[table["category"] == "ply3_target"]["puzzle_id"].unique()
     control = (table["category"] == "matched_control") & ~table["puzzle_id"].isin(third)
-    wanted = table["category"].isin([*_ORDER, "matched_control"]) & ~control
-    if not wanted.any():
-        return pd.DataFrame(columns=["layer", "category", "estimate"])
-    return stats.layer_curves(table[wanted], resamples=resamples, seed=seed)
+    return table[table["category"].isin([*_ORDER, "matched_control"]) & ~control]
 
 
 def heads(effects: Path, *, resamples: int, seed: int) -> pd.DataFrame:
@@ -239,8 +244,30 @@ def percentiles(effects: Path, *, on: str = "all", curves: str = "label") -> pd.
         on: "all" puzzles, or the "held out" half of the games (see `half`).
         curves: "label", or "control": the label without its piece.
     """
-    table = _curves(_held_out(_read(effects), on), curves)
+    table = ablations(effects, on=on, curves=curves)
     return stats.percentile_curves(table, by=("curve",))
+
+
+def ablations(
+    effects: Path, *, on: str = "all", curves: str = "label", differing: bool = False
+) -> pd.DataFrame:
+    """The effects of an ablation and its controls, with the curve that each belongs to.
+
+    Args:
+        effects: the table.
+        on: see `percentiles`.
+        curves: see `percentiles`.
+        differing: only puzzles whose first and third target differ (W4).
+    """
+    table = _held_out(_read(effects), on)
+    labels = table["label"].astype("string")
+    if curves == "control":
+        labels = labels.str.replace(r"^.*: ", "", regex=True)
+    table = table.assign(curve=labels.astype(object))
+    if differing:
+        names = table["pattern"].astype(str).str.replace("-", "")
+        table = table[(names.str.len() >= 3) & (names.str[0] != names.str[2])]
+    return table
 
 
 def shares(
@@ -264,12 +291,9 @@ def shares(
         resamples: bootstrap samples of games.
         seed: of the samples.
     """
-    table = _curves(_held_out(_read(effects), on), curves)
-    if differing:
-        labels = table["pattern"].astype(str).str.replace("-", "")
-        table = table[(labels.str.len() >= 3) & (labels.str[0] != labels.str[2])]
-        if table.empty:
-            return pd.DataFrame(columns=["curve", "threshold", "estimate"])
+    table = ablations(effects, on=on, curves=curves, differing=differing)
+    if table.empty:
+        return pd.DataFrame(columns=["curve", "threshold", "estimate"])
     parts = [
         stats.summarise(table, by=("curve",), resamples=resamples, seed=seed).assign(
             threshold=np.nan
@@ -352,10 +376,3 @@ def _held_out(table: pd.DataFrame, on: str) -> pd.DataFrame:
     if kept.empty:
         raise ValueError("no puzzle is in the held-out half: take more puzzles")
     return kept
-
-
-def _curves(table: pd.DataFrame, curves: str) -> pd.DataFrame:
-    labels = table["label"].astype("string")
-    if curves == "control":
-        labels = labels.str.replace(r"^.*: ", "", regex=True)
-    return table.assign(curve=labels.astype(object))

@@ -19,7 +19,7 @@ from leela_probe.probing import accuracies
 from leela_probe.puzzles import criteria, partners
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
-from leela_probe.reproduction import summaries
+from leela_probe.reproduction import margins, summaries
 from leela_probe.reproduction.ledger import Outcome
 from leela_probe.reproduction.study import Study
 from leela_probe.statistics import stats
@@ -28,6 +28,12 @@ __all__ = ["THRESHOLDS", "funnel", "kept", "make", "options_of", "read", "write"
 
 THRESHOLDS = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Log-odds reductions in nats; the paper speaks of 1.5."""
+
+_ABLATIONS = (
+    ("entry", "label", "3->1", ("all other entries",)),
+    ("entry-win", "label", "3->1", ("all other entries",)),
+    ("piece-heads", "control", "own heads", ("other pieces' heads", "random column")),
+)  # fmt: skip
 
 
 def make(study: Study) -> Outcome:
@@ -47,14 +53,15 @@ def make(study: Study) -> Outcome:
     if _measured(residual):
         made["residual"], facts["residual"] = summaries.residual(residual, pairs, **draws)
         made["plies"] = summaries.ply_curves(residual, **draws)
+        made["ply_margins"] = margins.of_plies(residual, **draws)
     heads = study.table("heads.parquet")
     if _measured(heads):
         made["heads"] = summaries.heads(heads, **draws)
         made["heads_by_pattern"] = summaries.heads_by_pattern(
             heads, found.set_index("puzzle_id")["rating"], minimum=study.minimum, **draws
         )
-    shares = []
-    for name, curves in (("entry", "label"), ("entry-win", "label"), ("piece-heads", "control")):
+    shares, differences = [], []
+    for name, curves, of, against in _ABLATIONS:
         path = study.table(f"{name}.parquet")
         if not _measured(path):
             continue
@@ -70,12 +77,15 @@ def make(study: Study) -> Outcome:
                 **draws,
             )
             shares.append(share.assign(sweep=name, on=on, targets=targets))
+        difference = margins.of_ablation(path, of, against, on=on, curves=curves, **draws)
+        differences.append(difference.assign(sweep=name, on=on))
         if name == "entry":
             made["entry_patterns"] = summaries.by_pattern(
                 path, "3->1", on=on, minimum=study.minimum, **draws
             )
     if shares:
         made["shares"] = pd.concat([one for one in shares if not one.empty], ignore_index=True)
+        made["ablation_margins"] = pd.concat(differences, ignore_index=True)
     predictions = study.table("probes/predictions.parquet")
     if predictions.is_file():
         folds = study.recipe.folds
