@@ -334,7 +334,8 @@ def _write_positions(
         shown = np.ones_like(filled)
 
     positions = seen[where]
-    _take_back_en_passant(positions, rows[where[:, -1]], black, filled)
+    if history is not History.JENNER2024_WEAK:
+        _take_back_en_passant(positions, rows[where[:, -1]], black, filled)
     positions[~shown] = 0
     if history is History.JENNER2024_WEAK:
         positions[:, :-1, 12] = _ONES

@@ -226,6 +226,18 @@ def test_history_modes_differ_only_in_the_planes_of_earlier_positions():
     assert all(mode[104:] == filled[104:] for mode in masks.values())
 
 
+@pytest.mark.parametrize("moves", ["", "d7d5"], ids=["from a FEN", "from a move"])
+def test_the_paper_s_weak_network_sees_a_pawn_that_can_be_taken_in_passing_eight_times(moves):
+    board = chess.Board(
+        "4k3/3p4/8/4P3/8/8/8/4K3 b - - 0 1" if moves else "4k3/8/8/3pP3/8/8/8/4K3 w - d6 0 2"
+    )
+    for uci in moves.split():
+        board.push_uci(uci)
+    weak = planes.masks([board], history=History.JENNER2024_WEAK)[0][0].tolist()
+    assert weak[6] == chess.BB_D5
+    assert [weak[13 * age : 13 * age + 12] for age in range(8)] == [weak[:12]] * 8
+
+
 def test_the_planes_of_an_array_are_the_bits_of_the_masks():
     boards = [lc0_witness.game(seed) for seed in range(40)]
     masks, clocks, _ = planes.masks(boards, InputFormat.CANONICAL_HECTOPLIES)
