@@ -6,17 +6,21 @@ nothing on a board without castling rights.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["TEACHERS", "Batch", "Records", "of"]
+from training import later_squares
+
+__all__ = ["TEACHERS", "TOLD", "Batch", "Records", "of"]
 
 # Which bit of a record's targets a teacher reads; None: a legal move drawn by lot.
-TEACHERS = {"strong": 0, "greedy": 1, "shuffled": None}
+TEACHERS = {"strong": 0, "told": 0, "greedy": 1, "shuffled": None}
+TOLD = "told"
+"""The teacher who also tells the squares of the third move: for a positive control."""
 MATE_IN_2, MATE_IN_1, DEFENCE, NEAR_MISS = range(4)
 _MIRRORED_BYTE = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], dtype=np.uint8)
 _FILES = 7
@@ -38,6 +42,8 @@ class Batch:
             silent.
         outcome: 0 win, 1 draw or unknown, 2 loss, (board).
         kind: kind of record, (board).
+        later: probability that the third move comes from and goes to each square, (board, 2,
+            square); all 0 where the teacher does not tell.
     """
 
     pieces: Tensor
@@ -47,6 +53,11 @@ class Batch:
     target: Tensor
     outcome: Tensor
     kind: Tensor
+    later: Tensor
+
+    def to(self, device: str | torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
 
 
 class Records:
@@ -122,6 +133,7 @@ def of(records: np.ndarray, *, teacher: str, mirrored: np.ndarray | None = None)
         target=torch.from_numpy(target),
         outcome=torch.from_numpy(_outcome(records, teacher)),
         kind=torch.from_numpy(records["kind"].astype(np.int64)),
+        later=torch.from_numpy(_later(records, teacher, flip)),
     )
 
 
@@ -142,9 +154,16 @@ def _target(records: np.ndarray, legal: np.ndarray, teacher: str) -> np.ndarray:
     return (chosen / np.maximum(total, 1)).astype(np.float32)
 
 
+def _later(records: np.ndarray, teacher: str, flip: np.ndarray) -> np.ndarray:
+    if teacher != TOLD:
+        return np.zeros((len(records), 2, 64), np.float32)
+    told = later_squares.of(records)
+    return np.where(flip[:, None, None], told[:, :, np.arange(64) ^ _FILES], told)
+
+
 def _outcome(records: np.ndarray, teacher: str) -> np.ndarray:
     outcome = records["outcome"].astype(np.int64)
-    if teacher == "strong":
+    if teacher in ("strong", TOLD):
         return outcome
     if teacher == "greedy":  # he sees a mate in 1 and nothing further
         return np.where(records["kind"] == MATE_IN_1, 0, 1)

@@ -34,6 +34,7 @@ __all__ = [
     "Mix",
     "NoCompilerError",
     "Split",
+    "answers",
     "generate",
     "is_held_out",
     "legal_moves",
@@ -185,6 +186,29 @@ def mates(board: chess.Board) -> Mates:
 def mates_in_one(board: chess.Board) -> tuple[chess.Move, ...]:
     """Every move of a legal board that mates at once; much cheaper than `mates`."""
     return _found(library().mates_one, board)
+
+
+def answers(board: chess.Board, first: chess.Move) -> dict[chess.Move, tuple[chess.Move, ...]]:
+    """Every legal reply to a first move, with the moves that mate at once after it.
+
+    Args:
+        board: is not changed.
+        first: a legal move.
+
+    Example:
+        >>> board = chess.Board("7k/8/5K2/8/8/8/8/6Q1 w - - 0 1")
+        >>> found = answers(board, chess.Move.from_uci("f6f7"))
+        >>> {str(reply): [str(mate) for mate in mates] for reply, mates in found.items()}
+        {'h8h7': ['g1h1', 'g1h2', 'g1g7']}
+    """
+    after = board.copy(stack=False)
+    after.push(first)
+    found = {}
+    for reply in list(after.legal_moves):
+        after.push(reply)
+        found[reply] = mates_in_one(after)
+        after.pop()
+    return found
 
 
 def legal_moves(board: chess.Board) -> tuple[chess.Move, ...]:

@@ -14,7 +14,6 @@ import argparse
 import csv
 import hashlib
 import io
-import json
 import sys
 import time
 from collections import Counter
@@ -28,7 +27,7 @@ import numpy as np
 
 from leela_probe.files import disk
 from leela_probe.puzzles import lichess
-from training import certificates, records
+from training import certificates, manifests, records
 from training.certificates import Mix, Split
 
 __all__ = ["BLOCK", "Certified", "Progress", "blocks", "certified", "main"]
@@ -213,24 +212,13 @@ def _certify(dump: Path, out: Path | None) -> int:
 def _claim(folder: Path, **how: object) -> None:
     """Says in the folder what its blocks are, or that they are something else."""
     source = Path(certificates.__file__).with_name("mates.c").read_bytes()
-    manifest = {
+    made_from = {
         **how,
         "mix": asdict(how["mix"]),  # type: ignore[call-overload]
         "record": records.RECORD.itemsize,
         "mates.c": hashlib.sha256(source).hexdigest(),
     }
-    path = folder / "manifest.json"
-    if not path.exists():
-        if any(folder.glob("block-*.npy")):
-            raise FileExistsError(f"'{folder}' holds blocks without a manifest: use another folder")
-        text = json.dumps(manifest, indent=2) + "\n"
-        _write(path, lambda file: file.write(text.encode()))
-        return
-    there = json.loads(path.read_text())
-    different = sorted(key for key in manifest if there.get(key) != manifest[key])
-    if different:
-        told = ", ".join(f"{key} {there.get(key)!r} not {manifest[key]!r}" for key in different)
-        raise FileExistsError(f"'{folder}' holds blocks with {told}: use another folder")
+    manifests.claim(folder / "manifest.json", made_from, content="blocks", pattern="block-*.npy")
 
 
 def _path(folder: Path, index: int) -> Path:

@@ -100,11 +100,13 @@ class Output:
         promotions: logit of promotions, (board, 24 x from file + 3 x to file + queen, rook,
             bishop).
         outcome: logits of win, draw and loss for the side to move, (board, 3).
+        stream: the residual stream after the last layer, (board, square, width).
     """
 
     moves: Tensor
     promotions: Tensor
     outcome: Tensor
+    stream: Tensor
 
 
 @cache
@@ -141,8 +143,6 @@ class AttentionBody(nn.Module):
         for name, shape in shapes.of(architecture).items():
             self.weights[name.replace(".", "/")] = nn.Parameter(_initial(name, shape, generator))
         self.register_buffer("reach", _reach(), persistent=False)
-        # A head's output can be held at zero, which the planted networks are made of.
-        self.head_gates: Tensor | None = None
 
     def tensor(self, name: str) -> Tensor:
         """A parameter by its field path in the weights file."""
@@ -204,8 +204,6 @@ class AttentionBody(nn.Module):
             out = (scores if mask is None else scores + mask).softmax(dim=-1).to(v.dtype) @ v
         else:
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        if self.head_gates is not None:
-            out = out * self.head_gates[number][:, None, None]
         return self._dense(out.transpose(1, 2).flatten(2), f"{name}.dense")
 
     @torch.no_grad()
@@ -250,7 +248,9 @@ class AttentionBody(nn.Module):
         promotions = moves[:, 48:56, 56:, None] + offsets[:, None]
         value = F.mish(self._dense(x, "ip_val")).flatten(1)
         outcome = self._dense(F.mish(self._dense(value, "ip1_val")), "ip2_val")
-        return Output(moves=moves.flatten(1), promotions=promotions.flatten(1), outcome=outcome)
+        return Output(
+            moves=moves.flatten(1), promotions=promotions.flatten(1), outcome=outcome, stream=x
+        )
 
 
 def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -86,7 +86,7 @@ def line(record: np.void, *, seed: int) -> PuzzleLine | Dropped:
     key = certificates.mates(board).key
     if key is None:
         raise CertificateError(f"'{board.fen()}' has no single first move that mates in two")
-    answers = _answers(board, key)
+    answers = certificates.answers(board, key)
     singles = [(reply, mates[0]) for reply, mates in answers.items() if len(mates) == 1]
     if not singles:
         return Dropped(fen=board.fen(), reason="several mates")
@@ -276,18 +276,6 @@ def main() -> int:
     for reason, number in sorted(dropped.items()):
         print(f"{number:>10,} mates in two dropped: {reason}")
     return 0
-
-
-def _answers(board: chess.Board, key: chess.Move) -> dict[chess.Move, tuple[chess.Move, ...]]:
-    """The mates that answer each reply to the key move."""
-    after = board.copy(stack=False)
-    after.push(key)
-    found = {}
-    for reply in list(after.legal_moves):
-        after.push(reply)
-        found[reply] = certificates.mates_in_one(after)
-        after.pop()
-    return found
 
 
 def _rank(seed: int, board: chess.Board, move: chess.Move) -> bytes:
