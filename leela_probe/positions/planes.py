@@ -109,8 +109,9 @@ def masks(
         history: what stands in the planes of earlier positions, or its value.
 
     Raises:
-        ValueError: the format or history is unknown, a side has no king or several, or a
-            position's en-passant square has no pawn that could be captured.
+        ValueError: the format or history is unknown, a side has no king or several, a half-move
+            clock is below 0 or beyond 64 bits, or a position's en-passant square has no pawn that
+            could be captured.
 
     Example:
         >>> planes, clocks, transforms = masks([chess.Board()])
@@ -191,7 +192,7 @@ def _read_states(
         flat += _board_row(board)
         for index in range(depth - 1, max(depth - length, -1), -1):
             flat += _state_row(board, index)
-    rows = np.frombuffer(array("Q", flat), dtype=np.uint64).reshape(-1, _COLUMNS)
+    rows = _rows(flat)
     known = np.minimum(np.array(depths, dtype=np.int64) + 1, length)
     first = np.cumsum(known) - known
 
@@ -229,7 +230,7 @@ def _read_repeats(boards: Sequence[chess.Board]) -> _States:
                 repeated.append(True)
                 shown += 1
         known.append(shown)
-    rows = np.frombuffer(array("Q", flat), dtype=np.uint64).reshape(-1, _COLUMNS)
+    rows = _rows(flat)
     lengths = np.array(known, dtype=np.int64)
     return _States(
         rows=rows,
@@ -237,6 +238,17 @@ def _read_repeats(boards: Sequence[chess.Board]) -> _States:
         known=lengths,
         repeated=np.array(repeated, dtype=np.bool_),
     )
+
+
+def _rows(flat: Sequence[int]) -> UInt64[np.ndarray, "state column"]:
+    try:
+        return np.frombuffer(array("Q", flat), dtype=np.uint64).reshape(-1, _COLUMNS)
+    except OverflowError:
+        clocks = flat[_CLOCK::_COLUMNS]
+        wrong = next(clock for clock in clocks if not 0 <= clock < 1 << 64)
+        raise ValueError(
+            f"a half-move clock of {wrong} is none: expected from 0 to about 150"
+        ) from None
 
 
 def _board_row(board: chess.Board) -> tuple[int, ...]:

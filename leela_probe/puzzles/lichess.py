@@ -9,6 +9,8 @@ the rest goes on. Files that `leela-probe filter` wrote are read the same way. S
 from __future__ import annotations
 
 import csv
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +42,8 @@ __all__ = [
 ]
 
 LONGEST_LINE = 1 << 16
+LARGEST_NUMBER = 1 << 31  # of a rating, exclusive: the tables hold no larger ones
+LONGEST_CLOCK = 1000  # half-moves without capture or pawn move; rules end a game long before
 COLUMNS = {  # our name: the names it goes by in dumps, the first that is there counts
     "puzzle_id": ("PuzzleId", "puzzle_id"),
     "fen": ("FEN", "fen"),
@@ -216,14 +220,17 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
         found = MalformedRow(
             line=row.line,
             reason=reason,
-            puzzle_id=row.puzzle_id or None,
-            fen=row.fen,
-            moves=row.moves,
+            puzzle_id=_one_line(row.puzzle_id) or None,
+            fen=_one_line(row.fen),
+            moves=_one_line(row.moves),
         )
         return found, None
 
     if not row.puzzle_id:
         return malformed("the puzzle has no id: PuzzleId is empty")
+    for name, text in (("id", row.puzzle_id), ("FEN", row.fen)):
+        if _CONTROL.search(text):
+            return malformed(f"control characters in the {name} {_short(text)}")
     try:
         board = fen.board(row.fen)
     except ValueError as error:
@@ -233,6 +240,11 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
         found = [flag for flag in chess.Status if flag & status]
         faults = ", ".join(str(flag.name).lower().replace("_", " ") for flag in found)
         return malformed(f"illegal position {_short(row.fen)}: {faults}")
+    if board.halfmove_clock > LONGEST_CLOCK or board.fullmove_number >= LARGEST_NUMBER:
+        return malformed(
+            f"bad FEN {_short(row.fen)}: expected a half-move clock of at most {LONGEST_CLOCK:,} "
+            f"and a move number below {LARGEST_NUMBER:,}"
+        )
     words = row.moves.split()
     if len(words) < 2:
         return malformed(
@@ -259,8 +271,8 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
             first = board.copy()
     try:
         rating = _rating(row.rating)
-    except ValueError:
-        return malformed(f"the rating {_short(row.rating)} is not a number")
+    except ValueError as error:
+        return malformed(f"the rating {_short(row.rating)} is {error}")
     puzzle = Puzzle(
         puzzle_id=row.puzzle_id,
         fen=row.fen,
@@ -295,17 +307,34 @@ def _short(text: str, longest: int = 90) -> str:
     return repr(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _one_line(text: str) -> str:
+    """The text with control characters as Python writes them, so that a row stays a line."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+_NO_RATING = ("", "<na>", "none", "null", "na")  # as programs write a gap
+
+
 def _rating(text: str) -> int | None:
-    """Whole numbers, also as other programs write a column with gaps: '1500.0', 'nan'."""
-    if not text or text == "nan":
+    """Whole numbers, also such as '1500.0'; a gap in the column and a fraction are no rating."""
+    if text.lower() in _NO_RATING:
         return None
-    return int(text.removesuffix(".0"))
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("not a number") from None
+    if abs(number) >= LARGEST_NUMBER:
+        raise ValueError(f"too large: expected less than {LARGEST_NUMBER:,}")
+    return int(number) if number.is_integer() else None
 
 
 def _game_id(url: str) -> str | None:
     """'https://lichess.org/q2SFqfYD/black#97' -> 'q2SFqfYD'."""
     address = url.partition("#")[0].rstrip("/").removesuffix("/black").removesuffix("/white")
-    return address.rpartition("/")[2] or None
+    return _one_line(address.rpartition("/")[2]) or None
 
 
 def _places(path: Path, names: Sequence[str], first_line: str) -> dict[str, int]:
@@ -398,19 +427,28 @@ def _fields(text: str) -> list[str]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row | MalformedRow]:
+    import pyarrow
+
     file = _parquet_file(path)
     names = file.schema_arrow.names
     places = _places(path, names, f"the columns {_short(', '.join(names))}")
-    line = 0
     columns = [names[place] for place in places.values()]
-    for batch in file.iter_batches(batch_size=4096, columns=columns):
-        by_name = {
-            ours: map(_text, batch.column(names[place]).to_pylist())
-            for ours, place in places.items()
-        }
-        for values in zip(*by_name.values(), strict=True):
-            line += 1
-            yield Row(line, **dict(zip(by_name, values, strict=True)))
+    line = 0
+    try:
+        for group in range(file.num_row_groups):  # one by one: damage costs no rows before it
+            for batch in file.iter_batches(4096, row_groups=[group], columns=columns):
+                by_name = {
+                    ours: map(_text, batch.column(names[place]).to_pylist())
+                    for ours, place in places.items()
+                }
+                for values in zip(*by_name.values(), strict=True):
+                    line += 1
+                    yield Row(line, **dict(zip(by_name, values, strict=True)))
+    except (pyarrow.ArrowException, OSError) as error:
+        yield MalformedRow(
+            line=line + 1,
+            reason=f"the Parquet file is damaged here ({error}); nothing after it can be read",
+        )
 
 
 def _parquet_file(path: Path) -> pyarrow.parquet.ParquetFile:
@@ -428,7 +466,7 @@ def _parquet_file(path: Path) -> pyarrow.parquet.ParquetFile:
 def _text(value: object) -> str:
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bytes):
         return value.decode(errors="replace")

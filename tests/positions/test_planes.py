@@ -251,6 +251,13 @@ def test_the_planes_of_an_array_are_the_bits_of_the_masks():
             assert array[board, plane].ravel().tolist() == [bit * value for bit in bits]
 
 
+@pytest.mark.parametrize("input_format", [InputFormat.CLASSICAL, InputFormat.CANONICAL_V2])
+def test_a_half_move_clock_beyond_every_game_is_refused(input_format):
+    board = chess.Board("4k3/8/8/8/8/8/8/4K3 w - - 99999999999999999999999 1")
+    with pytest.raises(ValueError, match="a half-move clock of 99999999999999999999999 is none"):
+        planes.masks([board], input_format)
+
+
 def test_no_boards_have_no_planes():
     masks, clocks, transforms = planes.masks([])
     assert masks.shape == (0, 112)

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import secrets
 import tracemalloc
 
@@ -15,13 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from puzzle_dumps import COLUMNS, csv_text, random_rows, write_dump
 
-from leela_probe.puzzles import lichess
+from leela_probe.files import tables
+from leela_probe.files.store import Chunk
+from leela_probe.positions.planes import History, InputFormat
+from leela_probe.puzzles import filters, lichess, plies
+from leela_probe.puzzles.cascade import Judged
+from leela_probe.puzzles.criteria import Criteria
 from leela_probe.puzzles.lichess import MalformedRow, NotAPuzzleDumpError, Puzzle, Row
 
 ROWS = random_rows(3, 40)
 LONG_ROWS = [row | {"OpeningTags": secrets.token_hex(500)} for row in ROWS for _ in range(8)]
 START = chess.STARTING_FEN
 HEADER = "PuzzleId,FEN,Moves\n"
+VIEW = plies.View(input_format=InputFormat.CLASSICAL, no_history=False, history=History.FILLED)
 
 
 def reason_of(row):
@@ -180,6 +187,69 @@ def test_a_rating_that_is_no_number_is_malformed(tmp_path):
     assert reason_of(lichess.parse(row)) == "the rating 'strong' is not a number"
 
 
+@pytest.mark.parametrize("text", ["NaN", "nan", "<NA>", "None", "NA", "1500.5"])
+def test_a_rating_that_is_a_gap_or_a_fraction_is_missing(text):
+    puzzle = lichess.parse(Row(2, "1", START, "e2e4 e7e5", rating=text))
+    assert isinstance(puzzle, Puzzle)
+    assert puzzle.rating is None
+
+
+@pytest.mark.parametrize("text", ["3000000000", "-3000000000.0", "9" * 500])
+def test_a_rating_that_no_table_holds_is_malformed(text):
+    reason = reason_of(lichess.parse(Row(2, "1", START, "e2e4 e7e5", rating=text)))
+    assert reason.endswith("is too large: expected less than 2,147,483,648")
+
+
+@pytest.mark.parametrize("numbers", ["99999999999999999999999 1", "1001 1", "0 2147483648"])
+def test_a_fen_with_numbers_that_no_game_has_is_malformed(numbers):
+    row = Row(2, "1", f"4k3/8/8/8/8/8/4P3/4K3 w - - {numbers}", "e2e4 e8e7")
+    assert "expected a half-move clock of at most 1,000" in reason_of(lichess.parse(row))
+
+
+@pytest.mark.parametrize(
+    ("puzzle_id", "fen", "name"),
+    [("a\nb", START, "id"), ("a", START.replace(" ", "\n", 1), "FEN"), ("a\x00", START, "id")],
+)
+def test_control_characters_are_malformed_and_told_as_python_writes_them(puzzle_id, fen, name):
+    malformed = lichess.parse(Row(2, puzzle_id, fen, "e2e4\n e7e5"))
+    assert f"control characters in the {name} '" in reason_of(malformed)
+    kept = malformed.puzzle_id + malformed.fen + malformed.moves
+    assert kept.isprintable()
+    assert "\\n" in malformed.moves
+
+
+def test_a_missing_value_of_a_parquet_file_is_empty(tmp_path):
+    table = pyarrow.table(
+        {
+            "PuzzleId": ["1"],
+            "FEN": [START],
+            "Moves": ["e2e4 e7e5"],
+            "Rating": [float("nan")],
+            "Themes": [float("nan")],
+            "GameUrl": ["https://lichess.org/ab\ncd"],
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "dump.parquet")
+    (puzzle,) = lichess.read(tmp_path / "dump.parquet")
+    assert (puzzle.rating, puzzle.themes, puzzle.game_id) == (None, (), "ab\\ncd")
+
+
+def test_a_damaged_parquet_file_gives_the_rows_before_and_says_so(tmp_path):
+    path = tmp_path / "dump.parquet"
+    pd.DataFrame(LONG_ROWS).to_parquet(path, row_group_size=80, compression="snappy")
+    chunk = pyarrow.parquet.ParquetFile(path).metadata.row_group(2).column(1)
+    content = bytearray(path.read_bytes())
+    start = chunk.data_page_offset
+    content[start + 30 : start + chunk.total_compressed_size] = b"\xff" * (
+        chunk.total_compressed_size - 30
+    )
+    path.write_bytes(content)
+    *puzzles, malformed = lichess.read(path)
+    assert [puzzle.puzzle_id for puzzle in puzzles] == [row["PuzzleId"] for row in LONG_ROWS[:160]]
+    assert "the Parquet file is damaged here" in reason_of(malformed)
+    assert malformed.line == 161
+
+
 def test_a_malformed_row_keeps_what_could_be_read():
     malformed = lichess.parse(Row(9, "1", START, "e2e5 e7e5"))
     assert isinstance(malformed, MalformedRow)
@@ -276,16 +346,26 @@ def test_whatever_stands_in_the_rows_each_gives_one_answer(tmp_path, content):
     assert all(isinstance(answer, MalformedRow) and answer.reason for answer in answers[:-1])
 
 
+NUMBERS = st.integers(-(2**70), 2**70) | st.integers(0, 2000)
+FENS = st.sampled_from([row["FEN"] for row in ROWS])
+MOVES = st.lists(st.from_regex(r"[a-h][1-8][a-h][1-8][qrbn]?", fullmatch=True)).map(" ".join)
+NUMBERED = st.builds(
+    lambda row, clock, number: (
+        f"{' '.join(row['FEN'].split()[:4])} {clock} {number}", row["Moves"]
+    ),
+    st.sampled_from(ROWS), NUMBERS, NUMBERS,
+)  # fmt: skip
+
+
 @given(
-    st.tuples(*[st.text(max_size=60)] * 3)
-    | st.tuples(
-        st.just("1"),
-        st.sampled_from([row["FEN"] for row in ROWS]),
-        st.lists(st.from_regex(r"[a-h][1-8][a-h][1-8][qrbn]?", fullmatch=True)).map(" ".join),
-    )
+    st.text(max_size=9),
+    st.tuples(st.text(max_size=60), st.text(max_size=60)) | st.tuples(FENS, MOVES) | NUMBERED,
+    st.text(max_size=9) | st.integers().map(str) | st.floats().map(str),
+    st.text(max_size=30),
 )
-def test_whatever_a_row_says_it_is_a_legal_puzzle_or_malformed(fields):
-    answer = lichess.parse(Row(2, *fields))
+def test_whatever_a_row_says_it_is_a_legal_puzzle_or_malformed(name, position, rating, other):
+    row = Row(2, name, *position, rating=rating, themes=other, game=other)
+    answer = lichess.parse(row)
     if isinstance(answer, MalformedRow):
         assert answer.reason
     else:
@@ -293,6 +373,15 @@ def test_whatever_a_row_says_it_is_a_legal_puzzle_or_malformed(fields):
         assert board.is_valid()
         for move in answer.moves:
             board.push_uci(move)
+        plies.encode([(0, answer, range(len(answer.moves) - 1))], VIEW)
+    judged = Judged(
+        chunk=Chunk(index=0, fingerprint="", rows=[row]), puzzles=[answer], weak=[{}], strong=[{}]
+    )
+    written = io.BytesIO()
+    tables.write_csv(written, filters.SCHEMA, [filters._table(judged, Criteria(plies=0))])
+    header, line = written.getvalue().decode().rstrip("\n").split("\n")
+    (again,) = csv.DictReader([header, line])
+    assert again["line"] == "2"
 
 
 def test_memory_does_not_grow_with_the_dump(tmp_path):
