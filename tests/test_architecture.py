@@ -24,7 +24,8 @@ ROOMS = {
     ],
     "reproduction": [
         "stages", "works", "pages", "published", "published_numbers", "sentences", "drawings",
-        "tabulation", "golden", "margins", "summaries", "attention_rows", "estimates", "ledger", "study",
+        "tabulation", "golden", "margins", "summaries", "attention_rows", "estimates", "ledger",
+        "study",
     ],
     "organisms": ["calibration", "power", "contrasts", "planted_puzzles", "planted"],
     "probing": [
@@ -33,7 +34,7 @@ ROOMS = {
     ],
     # asking
     "experiments": [
-        "screen", "effects", "sweeps", "piece_heads", "attention_reading",
+        "screen", "effects", "actions", "sweeps", "piece_heads", "attention_reading",
         "effect_tables", "effect_figures", "categories", "held_out",
     ],
     # counting and drawing: they take tables, from any room
@@ -50,7 +51,7 @@ ROOMS = {
     # running
     "networks": [
         "patching", "measures", "verification", "activations",
-        "places", "network", "sites", "graph", "fusion", "operators", "interventions",
+        "places", "network", "runtime", "sites", "graph", "fusion", "operators", "interventions",
         "conversion", "onnx_files", "lc0_answers", "evaluation",
     ],
     "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
@@ -68,7 +69,7 @@ LADDER = [
 # Everything else loads without torch.
 NEEDS_TORCH = {
     "reproduction.estimates", "reproduction.golden", "reproduction.stages", "reproduction.works",
-    "experiments.attention_reading",
+    "experiments.actions", "experiments.attention_reading",
     "probing.causal", "probing.predictions", "probing.probe_files", "probing.probes",
     "probing.rows", "probing.stage",
     "experiments.effects", "experiments.piece_heads", "experiments.screen", "experiments.sweeps",

@@ -95,7 +95,7 @@ def write(
     Raises:
         FileExistsError: if the folder holds anything.
         KeyError: naming the nearest right names, if there is no such site.
-        ValueError: if the dtype is unknown or there are no boards.
+        ValueError: if the dtype is unknown, there are no boards, or `batch_size` is below 1.
     """
     folder = Path(folder)
     if dtype not in _DTYPES:
@@ -105,9 +105,9 @@ def write(
     found = [network.site(name) for name in wanted]
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name a new folder")
+    stream = network.stream(boards, wanted, batch_size=batch_size, history=history)
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    stream = network.stream(boards, wanted, batch_size=batch_size, history=history)
     for number, values in enumerate(stream):
         names.append(f"batch-{number:06d}.safetensors")
         kept = {name: value.to("cpu", _DTYPES[dtype]) for name, value in values.items()}

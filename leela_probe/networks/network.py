@@ -3,19 +3,20 @@
 Two engines stand behind one face. onnxruntime evaluates positions on the CPU; the torch graph reads
 and changes activations, and evaluates on a GPU. Loading compares the two and refuses a mismatch.
 
-Stands on `graph`, `sites`, `evaluation`, `positions.encoding`, `conversion` and `onnx_files`.
+Stands on `graph`, `runtime`, `sites`, `evaluation`, `positions.encoding`, `conversion` and
+`onnx_files`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import chess
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from jaxtyping import Float32
 from torch import Tensor
@@ -24,9 +25,12 @@ from leela_probe.files import bundled, disk
 from leela_probe.networks import conversion, evaluation, onnx_files, sites
 from leela_probe.networks.evaluation import Evaluation
 from leela_probe.networks.graph import Edit, Graph
+from leela_probe.networks.operators import UnsupportedOperatorError
+from leela_probe.networks.runtime import Runtime
 from leela_probe.networks.sites import Site
 from leela_probe.positions import encoding
 from leela_probe.positions.encoding import EncodedBoards
+from leela_probe.positions.moves import POLICY_SIZE
 from leela_probe.positions.planes import History, InputFormat
 
 __all__ = ["MismatchError", "Network", "Outputs", "load"]
@@ -37,6 +41,8 @@ _DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+_POLICY, _VALUE = "vanilla", "winner"  # the heads that are taken unless others are named
 
 # What lower precision may differ by from float32 and still be the same network.
 _TOLERANCE = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.25, "float16": 0.05}
@@ -78,8 +84,8 @@ def load(
     dtype: str = "float32",
     input_format: InputFormat | int | None = None,
     no_history: bool | None = None,
-    policy_head: str = "vanilla",
-    value_head: str = "winner",
+    policy_head: str | None = None,
+    value_head: str | None = None,
     cache: str | Path | None = None,
     threads: int | None = None,
 ) -> Network:
@@ -90,12 +96,14 @@ def load(
             a network that comes with the package, such as "bundled:strong".
         device: where the torch graph runs: "cpu", "cuda", "cuda:1", ...
         dtype: what it computes in: "float32", "tf32" (float32 with rounded products, on CUDA),
-            "bfloat16" or "float16". Results are float32; `Network.parity` is the error.
+            "bfloat16" or "float16". Evaluations are float32 whatever it is, activations are of the
+            type they were computed in; `Network.parity` is the error.
         input_format: how boards become planes. By default what the file says: a `.pb.gz` always
             does, an ONNX file made by this package too; other ONNX files are taken as classical.
         no_history: True zeroes the planes of history (12 to 103). By default what the file says.
-        policy_head: which of several policy heads of a `.pb.gz` to take.
-        value_head: which of several value heads of a `.pb.gz` to take.
+        policy_head: which of several policy heads of a `.pb.gz` to take, by default "vanilla". An
+            ONNX file holds one, and any other is refused.
+        value_head: which of several value heads of a `.pb.gz` to take, by default "winner".
         cache: the folder that keeps converted networks; by default `conversion.cache_folder()`.
         threads: CPU threads of onnxruntime; by default one for each core.
 
@@ -115,16 +123,19 @@ def load(
         raise ValueError(f"dtype 'tf32' needs a CUDA device, and the device is {str(device)!r}")
     if not path.is_file():
         raise FileNotFoundError(f"no network at {path}: expected an .onnx, .pb.gz or .pb file")
-    is_onnx = path.suffix == ".onnx"
+    is_onnx = onnx_files.is_named_so(path)
     onnx_path = (
         path
         if is_onnx
-        else conversion.to_onnx(path, policy_head=policy_head, value_head=value_head, cache=cache)
+        else conversion.to_onnx(
+            path, policy_head=policy_head or _POLICY, value_head=value_head or _VALUE, cache=cache
+        )
     )
     model = onnx_files.read(onnx_path)
     notes = onnx_files.metadata(model)
-    if input_format is None:
-        input_format = int(notes.get("leela_probe.input_format", InputFormat.CLASSICAL))
+    if is_onnx:
+        _check_head(path, "policy", policy_head, notes.get("leela_probe.policy_head", _POLICY))
+        _check_head(path, "value", value_head, notes.get("leela_probe.value_head", _VALUE))
     if no_history is None:
         no_history = notes.get("no_history", "false").lower() == "true"
     return Network(
@@ -132,7 +143,9 @@ def load(
         path=path,
         sha256=disk.sha256(path),
         model=onnx_files.to_float32(model),
-        input_format=InputFormat(input_format),
+        input_format=_input_format(notes, path)
+        if input_format is None
+        else InputFormat(input_format),
         no_history=no_history,
         device=device,
         dtype=dtype,
@@ -182,22 +195,21 @@ class Network:
         self.no_history = no_history
         self.device = device
         self.dtype = dtype
-        self.graph = Graph(model, device=device, dtype=_DTYPES[dtype], tf32=dtype == "tf32")
+        with _named(path):
+            self.graph = Graph(model, device=device, dtype=_DTYPES[dtype], tf32=dtype == "tf32")
+        self._runtime = Runtime(model, path, threads=threads)
         self.sites: Mapping[str, Site] = sites.find(self.graph)
+        if "embedding" not in self.sites:
+            raise ValueError(
+                f"{path} has no layers of attention and no residual blocks by the names that lc0's "
+                "leela2onnx gives them"
+            )
         self._outputs = _roles(self.graph.outputs, path)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # threads that spin while they wait slow down the other network and the worker processes
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
         self.layers = 1 + max(
             (site.layer for site in self.sites.values() if site.layer is not None), default=-1
         )
-        self.parity = self._check()
+        with _named(path):
+            self.parity = self._check()
         shapes = self.capture(
             [chess.Board()], [key for key in ("embedding", "layer0.pattern") if key in self.sites]
         )
@@ -246,6 +258,9 @@ class Network:
             batch_size: how many go through the network at once; the answers do not depend on it.
             history: what stands for positions before the known ones; unused for packed positions.
 
+        Raises:
+            ValueError: if `batch_size` is below 1.
+
         Example:
             >>> network = load(getfixture("attention_file"))
             >>> evaluation = network.evaluate([chess.Board()])
@@ -274,9 +289,15 @@ class Network:
         self, boards: Sequence[chess.Board] | EncodedBoards, batch_size: int, history: History
     ) -> Iterator[EncodedBoards]:
         """The boards packed batch by batch."""
-        for start in range(0, len(boards), batch_size):
-            some = boards[start : start + batch_size]
-            yield some if isinstance(some, EncodedBoards) else self.encode(some, history=history)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: take at least 1 board at once")
+        batches = (
+            boards[start : start + batch_size] for start in range(0, len(boards), batch_size)
+        )
+        return (
+            some if isinstance(some, EncodedBoards) else self.encode(some, history=history)
+            for some in batches
+        )
 
     def evaluate_planes(
         self, planes: Float32[np.ndarray, "board plane rank file"], *, engine: str | None = None
@@ -286,6 +307,9 @@ class Network:
         Args:
             planes: as `EncodedBoards.planes` makes them.
             engine: "onnxruntime" or "torch"; by default onnxruntime for float32 on the CPU.
+
+        Raises:
+            ValueError: if the engine is unknown or the planes have another shape.
         """
         if engine is None:
             plain = self.device.type == "cpu" and self.dtype == "float32"
@@ -293,18 +317,17 @@ class Network:
         if engine not in ("onnxruntime", "torch"):
             raise ValueError(f"unknown engine {engine!r}: choose onnxruntime or torch")
         planes = np.ascontiguousarray(planes, dtype=np.float32)
+        _check_planes(planes.shape)
         names = list(self._outputs.values())
         if planes.shape[0] == 0:  # onnxruntime refuses some reshapes of nothing
-            values = [v[:0] for v in self._run_session(np.zeros((1, 112, 8, 8), dtype=np.float32))]
+            one = np.zeros((1, 112, 8, 8), dtype=np.float32)
+            values = [v[:0] for v in self._runtime.run({self.graph.inputs[0]: one}, names)]
         elif engine == "onnxruntime":
-            values = self._run_session(planes)
+            values = self._runtime.run({self.graph.inputs[0]: planes}, names)
         else:
             found = self.graph.run({self.graph.inputs[0]: torch.from_numpy(planes)}, names)
             values = [found[name].float().cpu().numpy() for name in names]
         return self._as_outputs(dict(zip(self._outputs, values, strict=True)))
-
-    def _run_session(self, planes: np.ndarray) -> list[np.ndarray]:
-        return list(self._session.run(list(self._outputs.values()), {self.graph.inputs[0]: planes}))
 
     def _as_outputs(self, values: Mapping[str, np.ndarray]) -> Outputs:
         def column(role: str) -> np.ndarray | None:
@@ -338,21 +361,28 @@ class Network:
         Args:
             planes: `board plane rank file`.
             wanted: names of sites; each comes back with its named axes.
-            edits: functions of an activation (with its named axes), by the name of the site.
+            edits: functions of an activation (with its named axes), by the name of the site; they
+                give a tensor of the same shape and may change the one they get in place. Those of
+                one tensor under several names are made in the order given.
             gradients: True records the run for autograd.
 
         Raises:
             KeyError: if there is no such site.
-            ValueError: if an edit has no influence on what is wanted and so would never happen.
+            ValueError: if an edit has no influence on what is wanted and so would never happen, if
+                it gives anything but a tensor of the same shape, or the planes have another shape.
         """
+        _check_planes(planes.shape)
         found = {name: self.site(name) for name in wanted}
+        changes: dict[str, Edit] = {}
+        for name, edit in (edits or {}).items():
+            site = self.site(name)
+            change = _through(site, edit)
+            earlier = changes.get(site.tensor)
+            changes[site.tensor] = change if earlier is None else _in_order(earlier, change)
         values = self.graph.run(
             {self.graph.inputs[0]: planes},
             [site.tensor for site in found.values()],
-            edits={
-                site.tensor: _through(site, edit)
-                for site, edit in ((self.site(name), edit) for name, edit in (edits or {}).items())
-            },
+            edits=changes,
             gradients=gradients,
         )
         return {name: site.read(values[site.tensor]) for name, site in found.items()}
@@ -368,8 +398,8 @@ class Network:
         """The wanted activations batch by batch; see `capture`."""
         for name in wanted:
             self.site(name)
-        for packed in self._batches(boards, batch_size, history):
-            yield self.run(torch.from_numpy(packed.planes()), wanted)
+        batches = self._batches(boards, batch_size, history)
+        return (self.run(torch.from_numpy(packed.planes()), wanted) for packed in batches)
 
     def capture(
         self,
@@ -389,7 +419,7 @@ class Network:
 
         Raises:
             KeyError: naming the nearest right names, if there is no such site.
-            ValueError: if there are no boards.
+            ValueError: if there are no boards, or `batch_size` is below 1.
 
         Example:
             >>> network = load(getfixture("attention_file"))
@@ -410,6 +440,8 @@ class Network:
         graph, session = (
             self.evaluate_planes(planes, engine=engine) for engine in ("torch", "onnxruntime")
         )
+        for outputs in (graph, session):
+            self._check_widths(outputs)
         policies = [
             np.exp(evaluation.log_softmax_over_legal_moves(outputs.logits, encoded))
             for outputs in (graph, session)
@@ -418,13 +450,44 @@ class Network:
         values = [_difference(graph.wdl, session.wdl), _difference(graph.value, session.value)]
         tolerance = _TOLERANCE[self.dtype]
         if not all(found <= tolerance for found in (worst, *values)):  # a NaN is a mismatch
+            self._refuse_no_numbers(graph, session)
             raise MismatchError(
-                f"{self.path}: the torch graph on {self.device} in {self.dtype} and onnxruntime "
+                f"the torch graph on {self.device} in {self.dtype} and onnxruntime "
                 f"differ by {worst:.2g} in the probability of a move and {max(values):.2g} in the "
                 f"value, more than {tolerance:g}: the graph is read wrongly, please report it "
                 "with this file"
             )
         return worst
+
+    def _check_widths(self, outputs: Outputs) -> None:
+        for role, values, width in (
+            ("policy", outputs.logits, POLICY_SIZE),
+            ("wdl", outputs.wdl, 3),
+        ):
+            if values is not None and values.shape[1:] != (width,):
+                raise ValueError(
+                    f"its output {self._outputs[role]!r} gives {values.shape[1:]} numbers a "
+                    f"position: expected {width}"
+                )
+
+    def _refuse_no_numbers(self, graph: Outputs, session: Outputs) -> None:
+        """Says where NaN comes from, where the answers hold any."""
+        wrong = [
+            name
+            for name, value in self.graph.constants.items()
+            if value.is_floating_point() and bool(value.isnan().any())
+        ]
+        if wrong:
+            raise ValueError(
+                f"the file holds NaN (not a number) in {len(wrong)} of its tensors, {wrong[0]!r} "
+                "for one: its training or export went wrong"
+            )
+        if np.isnan(session.logits).any():
+            raise ValueError("its answers are NaN in onnxruntime too: its weights overflow")
+        if np.isnan(graph.logits).any():
+            raise ValueError(
+                f"its answers are NaN in {self.dtype}, where they overflow: take float32 or bfloat16"
+            )
 
 
 def _difference(first: np.ndarray | None, second: np.ndarray | None) -> float:
@@ -444,8 +507,60 @@ def _roles(outputs: Sequence[str], path: Path) -> dict[str, str]:
     return roles
 
 
+def _check_planes(shape: Sequence[int]) -> None:
+    if len(shape) != 4 or tuple(shape[1:]) != (112, 8, 8):
+        raise ValueError(f"planes have the shape {tuple(shape)}: expected (boards, 112, 8, 8)")
+
+
+def _check_head(path: Path, kind: str, asked: str | None, held: str) -> None:
+    if asked not in (None, held):
+        raise ValueError(
+            f"{path} holds one {kind} head, {held!r}, and {asked!r} is asked for: convert the "
+            f".pb.gz file with {kind}_head={asked!r}, or load that file"
+        )
+
+
+def _input_format(notes: Mapping[str, str], path: Path) -> InputFormat:
+    said = notes.get("leela_probe.input_format", str(int(InputFormat.CLASSICAL)))
+    known = {str(int(each)): each for each in InputFormat}
+    if said not in known:
+        raise ValueError(
+            f"{path} notes the input format {said!r}, which is none of {', '.join(known)}: name "
+            "the right one with input_format"
+        )
+    return known[said]
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Puts the file's name before what is wrong with what it holds."""
+    try:
+        yield
+    except (UnsupportedOperatorError, MismatchError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    except (ValueError, LookupError, TypeError, RuntimeError) as error:
+        said = str(error)
+        raise ValueError(said if str(path) in said else f"{path}: {said}") from error
+
+
 def _through(site: Site, edit: Edit) -> Edit:
-    return lambda value: site.write(edit(site.read(value)))
+    def changed(value: Tensor) -> Tensor:
+        before = site.read(value.clone())
+        shape = before.shape
+        after = edit(before)
+        if not isinstance(after, Tensor) or after.shape != shape:
+            gave = tuple(after.shape) if isinstance(after, Tensor) else type(after).__name__
+            raise ValueError(
+                f"the edit of {site.name} gave {gave}: expected a tensor of shape {tuple(shape)}, "
+                f"its axes being {' '.join(site.axes)}"
+            )
+        return site.write(after)
+
+    return changed
+
+
+def _in_order(first: Edit, second: Edit) -> Edit:
+    return lambda value: second(first(value))
 
 
 def _concatenate(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

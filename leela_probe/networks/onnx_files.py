@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.checker
 import onnx.helper
 import onnx.numpy_helper
 from google.protobuf.message import DecodeError
 
-__all__ = ["metadata", "read", "set_metadata", "to_float32"]
+__all__ = ["is_named_so", "metadata", "read", "set_metadata", "to_float32"]
 
 _REAL = frozenset(
     {
@@ -26,12 +27,18 @@ _REAL = frozenset(
 )
 
 
+def is_named_so(path: Path) -> bool:
+    """True if the file's name says that it is an ONNX file."""
+    return path.suffix.lower() == ".onnx"
+
+
 def read(path: Path) -> onnx.ModelProto:
-    """The model in the file.
+    """The model in the file, for batches of any size, whatever size it was exported for.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no ONNX model, or one without the input planes of a Leela network.
+        ValueError: if it is no ONNX model, one without the input planes of a Leela network, or one
+            that keeps tensors in other files that are not there.
     """
     try:
         model = onnx.load_model(str(path))
@@ -39,6 +46,10 @@ def read(path: Path) -> onnx.ModelProto:
         raise ValueError(
             f"{path} is no ONNX file ({path.stat().st_size} bytes that do not parse): expected a "
             "network exported by lc0's leela2onnx, complete"
+        ) from error
+    except onnx.checker.ValidationError as error:
+        raise ValueError(
+            f"{path} keeps its tensors in another file, which cannot be read: {error}"
         ) from error
     if not model.graph.node:
         raise ValueError(f"{path} holds no ONNX graph: expected a network from lc0's leela2onnx")
@@ -51,7 +62,21 @@ def read(path: Path) -> onnx.ModelProto:
             f"{path} takes {shapes or 'no inputs'}: expected one input of shape "
             "[batch, 112, 8, 8], Leela's planes"
         )
+    _free_batch(model)
     return model
+
+
+def _free_batch(model: onnx.ModelProto) -> None:
+    """Lets the batch be of any size, where it was exported for one size."""
+    first = [
+        value.type.tensor_type.shape.dim[0]
+        for value in (*model.graph.input, *model.graph.output)
+        if value.type.tensor_type.shape.dim
+    ]
+    if any(size.HasField("dim_value") for size in first):
+        for size in first:
+            size.dim_param = "batch"
+        del model.graph.value_info[:]  # what was worked out for that one size
 
 
 def metadata(model: onnx.ModelProto) -> dict[str, str]:

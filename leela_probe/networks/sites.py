@@ -2,8 +2,9 @@
 
 A site is a named tensor of the graph with named axes: `layer3.pattern` has the axes
 `board head query key` whatever the flattening inside the ONNX file. Sites are found by what the
-graph connects, so that exports of different ages and kinds give the same names. An ONNX tensor name
-is a site too, with the axes it has in the file.
+graph connects, so that exports of different ages and kinds give the same names. An ONNX tensor
+name is a site too: the named one of that tensor, or else the tensor as it is in the file, whose
+axes have no names.
 
 Stands on `graph`.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from einops import rearrange
 from torch import Tensor
@@ -34,7 +35,8 @@ class Site:
     Attributes:
         name: such as `layer3.pattern`, or the ONNX name for a tensor that has no other.
         tensor: the ONNX name.
-        axes: the names of its axes as `read` gives it, `board` first.
+        axes: the names of its axes as `read` gives it, `board` first; "..." if nothing is known of
+            them.
         meaning: what it holds.
         stored: the axes in the ONNX file, as an einops pattern; None if nothing is known of them.
         layer: counted from 0, or None outside the layers.
@@ -92,12 +94,14 @@ def resolve(name: str, sites: Mapping[str, Site], graph: Graph) -> Site:
     """
     if name in sites:
         return sites[name]
-    known = set(graph.tensors) | set(graph.constants)
+    known = set(graph.tensors)
     for tensor in (name, f"/{name}", name.removeprefix("/")):
         if tensor in known:
-            by_tensor = next((site for site in sites.values() if site.tensor == tensor), None)
-            meaning = by_tensor.meaning if by_tensor else "as computed in the ONNX file"
-            return Site(name=name, tensor=tensor, axes=("board", "..."), meaning=meaning)
+            named = next((site for site in sites.values() if site.tensor == tensor), None)
+            if named is not None:
+                return replace(named, name=name)
+            meaning = "as computed in the ONNX file"
+            return Site(name=name, tensor=tensor, axes=("...",), meaning=meaning)
     raise KeyError(f"no site {name!r} in this network: {_nearest(name, sites, known)}")
 
 
@@ -165,7 +169,7 @@ class _Finder:
                 "embedding", self.source("encoder0/mha/Q/w"), "residual stream before layer 0"
             )
         else:
-            stem = self.source("block0/conv1") or self.tensor("inputconv/relu")
+            stem = self.source("block0/conv1")
             self.squares(
                 "embedding", stem, "the tower's stem: the stream before layer 0", maps=True
             )
@@ -341,7 +345,7 @@ class _Finder:
         else:
             self.squares(
                 "policy.hidden",
-                self.tensor("policy/conv1/relu", "policy/conv/relu"),
+                self.source("policy/conv2") or self.source("policy/reshape"),
                 "policy head after its first convolution",
                 maps=True,
             )

@@ -57,6 +57,7 @@ def test_a_folder_that_holds_something_is_never_written_to(network, boards, tmp_
         ({"wanted": ["layer1.residual"]}, KeyError, r"did you mean layer1\.residual_"),
         ({"dtype": "int8"}, ValueError, "unknown dtype 'int8'"),
         ({"boards": []}, ValueError, "no boards"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0: take at least 1 board"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_is_written(
@@ -72,3 +73,13 @@ def test_asking_for_a_site_that_was_not_kept_names_those_that_were(network, boar
     stored = activations.write(network("attention"), boards, WANTED, tmp_path)
     with pytest.raises(KeyError, match=r"holds layer1\.residual_after, layer0\.pattern"):
         stored.load("embedding")
+
+
+def test_an_onnx_name_keeps_the_axes_of_its_site_and_no_others_are_made_up(
+    network, boards, tmp_path
+):
+    names = ["/encoder1/ln1", "/encoder1/mha/Q/b"]
+    stored = activations.write(network("attention"), boards, names, tmp_path)
+    assert stored.axes == {names[0]: ("board", "square", "width"), names[1]: ("...",)}
+    assert stored.load(names[0]).shape == (len(boards), 64, 32)
+    assert stored.load(names[1]).shape == (len(boards) * 64, 32)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conftest import SMALL
-from leela_probe.networks import lc0_answers
+from leela_probe.networks import conversion, lc0_answers
 from leela_probe.networks import network as networks
 from leela_probe.networks.network import MismatchError, load
 from leela_probe.networks.verification import POSITIONS
@@ -201,6 +201,19 @@ def test_a_head_that_the_network_has_not_is_refused(network_file, cache):
         load(network_file("multihead"), cache=cache, policy_head="psychic")
 
 
+def test_an_onnx_file_is_asked_for_no_head_but_its_own(network_file, onnx_file, tmp_path):
+    conversion.convert(network_file("multihead"), tmp_path / "soft.onnx", policy_head="soft")
+    assert load(tmp_path / "soft.onnx", policy_head="soft", value_head="winner").layers == 3
+    with pytest.raises(
+        ValueError, match=r"soft\.onnx holds one policy head, 'soft', and 'vanilla'"
+    ):
+        load(tmp_path / "soft.onnx", policy_head="vanilla")
+    with pytest.raises(
+        ValueError, match=r"one value head, 'winner', and 'q' is asked for: convert"
+    ):
+        load(onnx_file("attention"), value_head="q")
+
+
 def test_a_graph_that_is_read_wrongly_is_refused(onnx_file, monkeypatch):
     from leela_probe.networks import operators
 
@@ -246,6 +259,67 @@ def test_an_edit_that_never_happens_is_an_error(network):
     planes = torch.from_numpy(net.encode([chess.Board()]).planes())
     with pytest.raises(ValueError, match="would never happen"):
         net.run(planes, ["layer0.pattern"], edits={"layer1.pattern": torch.zeros_like})
+
+
+def test_edits_of_one_tensor_under_two_names_are_made_in_the_order_given(network):
+    net = network("attention")
+    planes = torch.from_numpy(net.encode([chess.Board()]).planes())
+    before = net.run(planes, ["embedding"])["embedding"]
+    for names in (
+        ("embedding", "layer0.residual_before"),
+        ("layer0.residual_before", "embedding"),
+        ("embedding", net.sites["embedding"].tensor),
+    ):
+        edits = {names[0]: lambda value: value + 1, names[1]: lambda value: value * 2}
+        edited = net.run(planes, ["embedding", "policy.logits"], edits=edits)
+        torch.testing.assert_close(edited["embedding"], (before + 1) * 2)
+        together = {"embedding": lambda value: (value + 1) * 2}
+        expected = net.run(planes, ["policy.logits"], edits=together)["policy.logits"]
+        torch.testing.assert_close(edited["policy.logits"], expected)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda value: value[:1],
+            r"the edit of embedding gave \(1, 64, 32\): .* \(2, 64, 32\), it",
+        ),
+        (lambda value: value.flatten(0, 1), r"gave \(128, 32\): .*axes being board square width"),
+        (lambda value: None, "the edit of embedding gave NoneType: expected a tensor of shape"),
+    ],
+)
+def test_an_edit_that_gives_another_shape_is_refused(edit, message, network):
+    net = network("attention")
+    planes = torch.from_numpy(net.encode([chess.Board()] * 2).planes())
+    with pytest.raises(ValueError, match=message):
+        net.run(planes, ["policy.logits"], edits={"embedding": edit})
+
+
+@pytest.mark.parametrize("site", ["input", "embedding", "layer1.residual_middle"])
+@pytest.mark.parametrize("preset", ["attention", "se-convolution"])
+def test_an_edit_in_place_changes_nothing_but_its_tensor(preset, site, network):
+    net = network(preset)
+    site = "layer1.residual_before" if preset != "attention" and "middle" in site else site
+    planes = torch.from_numpy(net.encode([chess.Board()]).planes())
+    given = planes.clone()
+    wanted = ["policy.logits", "input"]
+    expected = net.run(planes, wanted, edits={site: lambda value: value * 0.5})
+    found = net.run(planes, wanted, edits={site: lambda value: value.mul_(0.5)})
+    assert torch.equal(planes, given)
+    for name in wanted:
+        torch.testing.assert_close(found[name], expected[name])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_of_no_boards_is_refused(batch_size, network):
+    net, message = network("attention"), f"batch_size is {batch_size}: take at least 1 board"
+    with pytest.raises(ValueError, match=message):
+        net.evaluate([chess.Board()], batch_size=batch_size)
+    with pytest.raises(ValueError, match=message):
+        net.stream([chess.Board()], ["embedding"], batch_size=batch_size)
+    with pytest.raises(ValueError, match=message):
+        net.capture([chess.Board()], ["embedding"], batch_size=batch_size)
 
 
 def test_capturing_in_batches_gives_the_same(network):

@@ -9,7 +9,7 @@ import torch
 
 from conftest import SMALL
 from leela_probe.networks import onnx_files
-from leela_probe.weights.architectures import PRESETS
+from leela_probe.weights.architectures import PRESETS, PolicyFormat, ValueFormat
 
 BOARDS = [
     chess.Board(),
@@ -127,14 +127,52 @@ def test_a_wrong_name_gets_the_nearest_right_ones(name, message, network):
         network("attention").capture(BOARDS, [name])
 
 
-@pytest.mark.parametrize("name", ["/encoder1/ln1", "encoder1/ln1"])
-def test_an_onnx_name_works_with_and_without_its_slash(name, network):
+@pytest.mark.parametrize(
+    ("preset", "name", "site"),
+    [
+        ("attention", "/encoder1/ln1", "layer1.residual_middle"),
+        ("attention", "encoder1/ln1", "layer1.residual_middle"),
+        ("attention", "encoder1/mha/K/transpose", "layer1.key"),
+        ("se-convolution", "/block1/conv2", "layer1.conv2"),
+    ],
+)
+def test_an_onnx_name_is_its_site_with_and_without_its_slash(preset, name, site, network):
+    net = network(preset)
+    assert net.site(name).axes == net.site(site).axes
+    found = net.capture(BOARDS, [name, site])
+    assert torch.equal(found[name], found[site])
+
+
+def test_an_onnx_tensor_without_a_site_is_read_as_it_is_in_the_file(network):
     net = network("attention")
-    raw = net.capture(BOARDS, [name])[name]
-    assert torch.equal(
-        raw.reshape(3, 64, -1),
-        net.capture(BOARDS, ["layer1.residual_middle"])["layer1.residual_middle"],
-    )
+    assert net.site("/encoder1/mha/Q/b").axes == ("...",)
+    assert net.capture(BOARDS, ["/encoder1/mha/Q/b"])["/encoder1/mha/Q/b"].shape == (3 * 64, 32)
+
+
+def test_a_constant_is_no_activation(network):
+    with pytest.raises(KeyError, match=r"no site '/encoder1/mha/Q/w/w'.*did you mean"):
+        network("attention").site("/encoder1/mha/Q/w/w")
+
+
+HEADS_OF_ATTENTION = ("policy.embedding", "policy.query", "policy.key", "policy.scores")
+HEADS_OF_CONVOLUTION = ("policy.hidden", "policy.moves")
+WDL = ("value.embedding", "value.hidden", "value.logits", "value.wdl")
+SCALAR = (*WDL[:3], "value.scalar")
+MOVES_LEFT = ("moves_left.embedding", "moves_left.hidden", "moves_left.output")
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_every_architecture_has_all_the_sites_of_its_heads(preset, network):
+    architecture = PRESETS[preset]
+    policy = {
+        PolicyFormat.ATTENTION: HEADS_OF_ATTENTION,
+        PolicyFormat.CONVOLUTION: HEADS_OF_CONVOLUTION,
+        PolicyFormat.CLASSICAL: HEADS_OF_CONVOLUTION[:1],
+    }[architecture.policy]
+    value = WDL if architecture.value == ValueFormat.WDL else SCALAR
+    left = MOVES_LEFT if architecture.moves_left else ()
+    found = [name for name, site in network(preset).sites.items() if site.layer is None]
+    assert found == ["input", "embedding", *policy, "policy.logits", *value, *left]
 
 
 def test_an_export_without_leading_slashes_has_the_same_sites(onnx_file, tmp_path, network):
