@@ -53,8 +53,8 @@ def of_predictions(
     """Accuracies and margins; see `COLUMNS`.
 
     A puzzle's value is the mean over seeds (and over random networks, where they are taken
-    together). Intervals resample games; what training on other puzzles would have changed is not
-    in them.
+    together). Accuracies have Wilson's interval by game, margins one that resamples games; what
+    training on other puzzles would have changed is in neither.
 
     Args:
         table: of predictions; see `prediction_tables.SCHEMA`.
@@ -78,13 +78,14 @@ def of_predictions(
     for name in subsets:
         inside = targets.subset(pairs, name)
         for control in CONTROLS:
-            rows, values = _values(read, control, tops)
-            more_rows, more_values = _margins(read, control, tops)
-            rows, values = rows + more_rows, values + more_values
-            if rows and inside.any():
+            for of, kind in ((_values, "share"), (_margins, "mean")):
+                rows, values = of(read, control, tops)
+                if not rows or not inside.any():
+                    continue
                 found = _estimates(
                     np.stack(values)[:, inside],
                     codes[inside],
+                    kind=kind,
                     confidence=confidence,
                     resamples=resamples,
                     seed=seed,
@@ -265,6 +266,7 @@ def _estimates(
     values: Float[np.ndarray, "location board"],
     codes: Int[np.ndarray, " board"],
     *,
+    kind: str,
     confidence: float,
     resamples: int,
     seed: int,
@@ -278,8 +280,12 @@ def _estimates(
         sums = add_up(
             some[location, board], clusters[board], location.astype(np.int64), n_locations=len(some)
         )
-        found = intervals.mean_intervals(
-            sums, confidence=confidence, resamples=resamples, seed=seed
+        found = (
+            intervals.share_intervals(sums, confidence=confidence)
+            if kind == "share"
+            else intervals.mean_intervals(
+                sums, confidence=confidence, resamples=resamples, seed=seed
+            )
         )
         parts.append(
             pd.DataFrame(

@@ -21,7 +21,7 @@ from leela_probe.puzzles.pairs import Pair
 from leela_probe.statistics import comparisons, stats
 
 __all__ = [
-    "CATEGORIES", "SPLITS", "WILSON", "ablations", "by_pattern", "half", "heads",
+    "CATEGORIES", "SPLITS", "ablations", "by_pattern", "half", "heads",
     "heads_by_pattern", "paper_squares", "pattern_counts", "percentiles", "ply_curves",
     "ply_squares", "residual", "shares", "split", "strongest_head",
 ]  # fmt: skip
@@ -31,9 +31,6 @@ SPLITS = ("all", "different_targets", "same_targets")
 
 CATEGORIES = ("corrupted", "first", "third_and_later", "other")
 """The paper's four kinds of squares in E1."""
-
-WILSON = "95 % Wilson interval, a game a trial"
-"""The interval of shares."""
 
 _ORDER = (
     "corrupted", "ply1_target", "ply3_target", "ply2_target", "ply5_target", "ply4_target",
@@ -301,10 +298,7 @@ def shares(
     ]
     for threshold in thresholds:
         above = table.assign(effect=(table["effect"] > threshold).astype(float))
-        found = stats.summarise(above, by=("curve",), resamples=99, seed=seed)
-        share, games = found["estimate"].to_numpy(float), found["clusters"].to_numpy(float)
-        low, high = _wilson(share, games)
-        found = found.assign(low=low, high=high, interval=WILSON, reason=None)
+        found = stats.summarise(above, by=("curve",), statistic="share")
         parts.append(found.assign(threshold=threshold))
     return pd.concat(parts, ignore_index=True)
 
@@ -320,30 +314,22 @@ def by_pattern(
 
 def pattern_counts(patterns: pd.Series) -> pd.DataFrame:
     """How many puzzles each pattern has, and its share with Wilson's 95 % interval."""
+    from scipy.stats import binomtest
+
     counts = patterns.astype(str).value_counts()
     total = int(counts.sum())
     share = counts.to_numpy() / total
-    low, high = _wilson(share, np.full(len(share), float(total)))
+    ends = [binomtest(int(count), total).proportion_ci(method="wilson") for count in counts]
     return pd.DataFrame(
         {
             "pattern": counts.index,
             "n": counts.to_numpy(),
             "total": total,
             "share": share,
-            "low": low,
-            "high": high,
+            "low": [end.low for end in ends],
+            "high": [end.high for end in ends],
         }
     ).sort_values(["n", "pattern"], ascending=[False, True], ignore_index=True)
-
-
-def _wilson(
-    share: Float64[np.ndarray, " row"], trials: Float64[np.ndarray, " row"]
-) -> tuple[Float64[np.ndarray, " row"], Float64[np.ndarray, " row"]]:
-    """Wilson's 95 % interval of shares, which does not close up at 0 and 1."""
-    z = 1.959963984540054
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    reach = np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) * z / (1 + z**2 / trials)
-    return middle - reach, middle + reach
 
 
 def _grids(

@@ -20,6 +20,7 @@ from leela_probe.statistics.intervals import (
     Estimate,
     mean_interval,
     mean_intervals,
+    spread_refusal,
     trimmed_mean_interval,
 )
 from leela_probe.statistics.observations import Observations, observe
@@ -36,7 +37,7 @@ __all__ = [
     "paired_text",
 ]
 
-MIN_SPREAD = 2
+MIN_SPREAD = 2.0
 """Games that a location's variance must hang on for a bootstrap test of its mean; see
 `ClusterSums.spread_clusters`. A higher bound would refuse skewed effects by their lucky samples,
 and the family-wise error would pass its nominal rate."""
@@ -357,10 +358,8 @@ def _statistics(
             reasons.append(f"{count} games: a test needs at least {MIN_CLUSTERS}")
         elif error == 0 and (null == "bootstrap" or mean == 0):
             reasons.append("all values are equal")
-        elif null == "bootstrap" and spread < MIN_SPREAD:
-            reasons.append(f"the variance hangs on {spread:.1f} games: a test needs {MIN_SPREAD}")
         else:
-            reasons.append(None)
+            reasons.append(spread_refusal(spread, MIN_SPREAD) if null == "bootstrap" else None)
     t = np.full(len(clusters), np.nan)
     tested = np.flatnonzero([reason is None for reason in reasons])
     shared = sums.counts.shape[1] == 1

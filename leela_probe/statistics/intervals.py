@@ -1,4 +1,4 @@
-"""Intervals for means, trimmed means, medians and percentiles of puzzles that come in games.
+"""Intervals for means, shares, trimmed means, medians and percentiles of puzzles in games.
 
 Every interval says what it is, and where none can be given the ends are NaN (or infinite where
 only one end is unknown) and `reason` says why. Stands on `resampling`.
@@ -16,16 +16,24 @@ from leela_probe.statistics.resampling import ClusterSums, add_up, bootstrap_t, 
 
 __all__ = [
     "MIN_CLUSTERS",
+    "MIN_SPREAD",
     "Estimate",
     "Estimates",
     "mean_interval",
     "mean_intervals",
     "quantile_intervals",
+    "share_intervals",
+    "spread_refusal",
     "trimmed_mean_interval",
 ]
 
 MIN_CLUSTERS = 10
 """Effective clusters (games, or puzzles without one) below which no interval is given."""
+
+MIN_SPREAD = 1.25
+"""Games that the variance must hang on for an interval of a mean; see
+`ClusterSums.spread_clusters`. Below it one game makes nearly all of the variance, and resamples
+without that game have limits without bound. Intervals that are given cover as before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +105,10 @@ def mean_intervals(
     value, error, clusters = sums.means, sums.standard_errors, sums.clusters
     effective = sums.effective_clusters
     reason = [
-        _refusal(int(count), float(even), bool(equal))
-        for count, even, equal in zip(clusters, effective, error == 0, strict=True)
+        _refusal(int(count), float(even), bool(equal)) or spread_refusal(float(spread), MIN_SPREAD)
+        for count, even, equal, spread in zip(
+            clusters, effective, error == 0, sums.spread_clusters, strict=True
+        )
     ]
     low, high = np.full_like(value, np.nan), np.full_like(value, np.nan)
     given = np.flatnonzero([text is None for text in reason])
@@ -116,6 +126,9 @@ def mean_intervals(
         for location in np.flatnonzero(np.isinf(low) | np.isinf(high)):
             low[location] = high[location] = np.nan
             reason[location] = "too few games differ from the others"
+        smallest, largest = kept.range_of_means
+        low[given] = np.maximum(low[given], smallest)
+        high[given] = np.minimum(high[given], largest)
     return Estimates(
         value=value,
         low=low,
@@ -138,6 +151,58 @@ def mean_interval(
     """The mean of one set of finite values with its `mean_intervals` interval."""
     sums = add_up(values, _dense(clusters), np.zeros(len(values), np.int64), n_locations=1)
     return mean_intervals(sums, confidence=confidence, resamples=resamples, seed=seed).at(0)
+
+
+def share_intervals(sums: ClusterSums, *, confidence: float = 0.95) -> Estimates:
+    """Shares of puzzles with Wilson's interval, which does not close up at 0 and 1.
+
+    The number of trials is the one that gives independent puzzles the standard error found between
+    games (Dean and Pagano, Survey Research Methods 9, 2015, section 2); where there is no spread to
+    see, as at 0 and 1, it is the effective number of games. The normal quantile is Student's, with
+    as many degrees of freedom as games that the variance hangs on (3 at least): rare hits in games
+    of unequal size would be covered too seldom without.
+
+    Args:
+        sums: of values between 0 and 1: a hit or none, or a puzzle's share of hits.
+        confidence: between 0 and 1.
+
+    Raises:
+        ValueError: if a game's mean is below 0 or above 1.
+
+    Example:
+        >>> never = np.zeros(30)
+        >>> games = np.arange(30)
+        >>> found = share_intervals(add_up(never, games, np.zeros(30, np.int64), n_locations=1))
+        >>> float(found.low[0]), round(float(found.high[0]), 3)
+        (0.0, 0.122)
+    """
+    from scipy.stats import t
+
+    _check(confidence, 1)
+    smallest, largest = sums.range_of_means
+    if (smallest < 0).any() or (largest > 1).any():
+        raise ValueError(
+            f"shares run from {np.nanmin(smallest):g} to {np.nanmax(largest):g}: expected 0 to 1"
+        )
+    share, error = sums.means, np.nan_to_num(sums.standard_errors)
+    trials = sums.effective_clusters
+    freedom = np.where(np.isnan(sums.spread_clusters), trials, sums.spread_clusters)
+    z = t.ppf((1 + confidence) / 2, np.maximum(freedom, 3.0))
+    seen = (error > 0) & (share > 0) & (share < 1)
+    trials[seen] = share[seen] * (1 - share[seen]) / error[seen] ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shrunk = 1 + z**2 / trials
+        middle = (share + z**2 / (2 * trials)) / shrunk
+        reach = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / shrunk
+    return Estimates(
+        value=share,
+        low=np.maximum(middle - reach, 0.0),
+        high=np.minimum(middle + reach, 1.0),
+        n=sums.totals.astype(np.int64),
+        clusters=sums.clusters,
+        interval=f"{100 * confidence:g} % Wilson interval by game",
+        reason=tuple(None if count else "no puzzle" for count in sums.clusters),
+    )
 
 
 def trimmed_mean_interval(
@@ -290,6 +355,13 @@ def _refusal(clusters: int, effective: float, equal: bool) -> str | None:
             f"an interval needs at least {MIN_CLUSTERS}"
         )
     return "all values are equal" if equal else None
+
+
+def spread_refusal(spread: float, least: float) -> str | None:
+    """Why there is no bootstrap of a mean whose variance hangs on so many games, or None."""
+    if spread < least:
+        return f"the variance hangs on {spread:.1f} games: at least {least:g} are needed"
+    return None
 
 
 def _tail(

@@ -58,6 +58,20 @@ class ClusterSums:
         return np.where(totals > 0, self.sums.sum(axis=0) / np.where(totals > 0, totals, 1), np.nan)
 
     @property
+    def range_of_means(
+        self,
+    ) -> tuple[Float64[np.ndarray, " location"], Float64[np.ndarray, " location"]]:
+        """Smallest and largest mean of a cluster at each location; NaN where there is none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = np.where(self.counts > 0, self.sums / self.counts, np.nan)
+        none = np.isnan(means).all(axis=0)
+        smallest, largest = (
+            np.where(none, np.nan, found(np.where(np.isnan(means), bound, means), axis=0))
+            for found, bound in ((np.min, np.inf), (np.max, -np.inf))
+        )
+        return smallest, largest
+
+    @property
     def standard_errors(self) -> Float64[np.ndarray, " location"]:
         """Linearised standard error of the mean, a ratio of two sums over clusters.
 

@@ -17,6 +17,7 @@ from leela_probe.statistics.intervals import (
     Estimates,
     mean_intervals,
     quantile_intervals,
+    share_intervals,
     trimmed_mean_interval,
 )
 from leela_probe.statistics.observations import Observations, observe, per_puzzle
@@ -54,7 +55,7 @@ def summarise(
         effects: the effects table, with one row per puzzle at each location.
         by: columns that make a location.
         value: the column to take.
-        statistic: "mean", "median" or "trimmed mean".
+        statistic: "mean", "median", "trimmed mean", or "share" of values between 0 and 1.
         trim: for the trimmed mean, the share cut off at each end.
         confidence: between 0 and 1.
         resamples: bootstrap resamples over games.
@@ -73,8 +74,13 @@ def summarise(
             observations.sums(), confidence=confidence, resamples=resamples, seed=seed
         )
         return _table(observations, estimates, statistic)
+    if statistic == "share":
+        estimates = share_intervals(observations.sums(), confidence=confidence)
+        return _table(observations, estimates, statistic)
     if statistic not in ("median", "trimmed mean"):
-        raise ValueError(f"statistic is {statistic!r}: give 'mean', 'median' or 'trimmed mean'")
+        raise ValueError(
+            f"statistic is {statistic!r}: give 'mean', 'median', 'trimmed mean' or 'share'"
+        )
     cut = 0.5 if statistic == "median" else trim
     found = []
     for location in range(len(observations.keys)):

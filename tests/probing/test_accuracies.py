@@ -105,11 +105,22 @@ def test_accuracies_are_means_over_puzzles_and_seeds(table, pairs):
             assert (mine.n, mine.clusters, mine.seeds) == (60, 30, 3)
             assert mine.sd_seeds == pytest.approx((rank <= top).mean(axis=1).std(ddof=1))
             assert mine.chance == top / 64
-            # the interval is that of one number a puzzle, resampled by game
-            witness = intervals.mean_interval(
-                (rank <= top).mean(axis=0), folds.games(pairs), resamples=199
-            )
-            assert (mine.low, mine.high) == pytest.approx((witness.low, witness.high))
+            # the interval is that of one number a puzzle, by game
+            each, games = (rank <= top).mean(axis=0), folds.games(pairs)
+            witness = intervals.mean_interval(each, games, resamples=199)
+            assert (mine.low, mine.high) == pytest.approx((witness.low, witness.high), abs=0.04)
+
+
+def test_nothing_right_has_an_interval_too(pairs):
+    draw = np.random.default_rng(1)
+    rows, _ = predicted(pairs, draw, control="random weights", kind="target", right=0.0)
+    wrong = rows.to_pandas().assign(rank=64)
+    found = accuracies.of_predictions(
+        wrong, pairs, preset="sound", split="ordered", subsets=["all"]
+    )
+    assert (found["accuracy"] == 0).all()
+    assert (found["low"] == 0).all()
+    assert found["high"].between(0.01, 0.2).all()
 
 
 def test_joint_is_right_where_target_and_the_source_given_it_are(table):

@@ -147,7 +147,7 @@ def test_locations_without_a_test_say_why_and_are_no_members_of_the_family() -> 
         None,
         "all values are equal",
         "5 games: a test needs at least 10",
-        "the variance hangs on 1.0 games: a test needs 2",
+        "the variance hangs on 1.0 games: at least 2 are needed",
     ]
     assert found["p_max_t"].notna().tolist() == [True, False, False, False]
     assert found["p_holm"][0] == found["p"][0]
@@ -163,7 +163,7 @@ def test_heads_that_matter_in_one_puzzle_do_not_drown_one_that_matters_in_all() 
     found = family(long_table(values, np.ones(200, int)), by=("location",), resamples=999)
     assert found["p_max_t"].notna().sum() == 1
     assert found["p_max_t"][7] < 0.01
-    assert found["reason"][0] == "the variance hangs on 1.0 games: a test needs 2"
+    assert found["reason"][0] == "the variance hangs on 1.0 games: at least 2 are needed"
 
 
 def test_two_games_that_differ_are_too_few() -> None:

@@ -12,13 +12,14 @@ from leela_probe.statistics.intervals import (
     mean_interval,
     mean_intervals,
     quantile_intervals,
+    share_intervals,
     trimmed_mean_interval,
 )
 from leela_probe.statistics.resampling import ClusterSums, add_up
 
 
 def coverage_of_means(kind: str, games: int, *, sets: int = 12, tables: int = 250) -> float:
-    """Share of simulated tables whose interval holds the true mean, in per cent."""
+    """Share of the intervals of simulated tables that hold the true mean, in per cent."""
     hits = []
     for seed in range(sets):
         sizes = game_sizes(games, seed=seed)
@@ -28,7 +29,9 @@ def coverage_of_means(kind: str, games: int, *, sets: int = 12, tables: int = 25
             sums=np.add.reduceat(values, starts, axis=0), counts=sizes[:, None].astype(float)
         )
         found = mean_intervals(sums, resamples=999, seed=seed)
-        hits.append((found.low <= MEANS[kind]) & (found.high >= MEANS[kind]))
+        given = np.isfinite(found.low)
+        assert given.mean() > 0.95
+        hits.extend(((found.low <= MEANS[kind]) & (found.high >= MEANS[kind]))[given])
     return 100 * float(np.mean(hits))
 
 
@@ -159,8 +162,46 @@ def test_one_game_that_differs_gives_no_interval() -> None:
     values = np.zeros(200)
     values[3] = 5.0
     found = mean_interval(values, np.arange(200))
-    assert found.reason == "too few games differ from the others"
+    assert found.reason == "the variance hangs on 1.0 games: at least 1.25 are needed"
     assert np.isnan([found.low, found.high]).all()
+
+
+def test_a_mean_that_hangs_on_a_few_games_keeps_its_interval_in_the_range_of_the_values() -> None:
+    values = 0.001 * np.random.default_rng(0).standard_normal(40)
+    values[[3, 11, 12]] = 12.7, 11.0, 9.0
+    found = mean_interval(values, np.arange(40))
+    assert found.reason is None
+    assert found.low >= values.min()
+    assert found.high <= 12.7
+
+
+@pytest.mark.parametrize("truth", [0.01, 0.1, 0.5])
+def test_intervals_of_shares_cover_at_their_nominal_rate(truth: float) -> None:
+    generator = np.random.default_rng(0)
+    hits = []
+    for seed in range(8):
+        sizes = game_sizes(150, seed=seed)
+        game = np.repeat(np.arange(150), sizes)
+        own, shared = (generator.random((len(row), 250)) < truth for row in (game, sizes))
+        alike = generator.random(own.shape) < np.sqrt(0.4)
+        values = np.where(alike, shared[game], own).astype(float)
+        starts = np.r_[0, np.cumsum(sizes)[:-1]]
+        sums = ClusterSums(
+            sums=np.add.reduceat(values, starts, axis=0), counts=sizes[:, None].astype(float)
+        )
+        found = share_intervals(sums)
+        hits.append((found.low <= truth) & (truth <= found.high))
+    assert 93 <= 100 * np.mean(hits) <= (97 if truth == 0.5 else 99.5)
+
+
+def test_intervals_of_independent_shares_are_wilsons() -> None:
+    n = 4000
+    for right in (0, 1300, n):
+        values, zeros = (np.arange(n) < right).astype(float), np.zeros(n, np.int64)
+        found = share_intervals(add_up(values, np.arange(n), zeros, n_locations=1)).at(0)
+        wilson = scipy_stats.binomtest(right, n).proportion_ci(method="wilson")
+        assert found.low == pytest.approx(wilson.low, abs=2e-5)
+        assert found.high == pytest.approx(wilson.high, abs=2e-5)
 
 
 def test_intervals_move_and_stretch_with_the_values() -> None:
@@ -184,6 +225,8 @@ def test_intervals_do_not_depend_on_other_locations() -> None:
 
 def test_impossible_settings_are_errors() -> None:
     values, clusters = np.arange(20.0), np.arange(20)
+    with pytest.raises(ValueError, match="shares run from 0 to 19: expected 0 to 1"):
+        share_intervals(add_up(values, clusters, np.zeros(20, np.int64), n_locations=1))
     with pytest.raises(ValueError, match=r"confidence is 95\.0"):
         mean_interval(values, clusters, confidence=95.0)
     with pytest.raises(ValueError, match="resamples is 0"):
