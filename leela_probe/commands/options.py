@@ -208,7 +208,12 @@ Positions = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
 Top = Annotated[int, typer.Option(help="How many moves the table shows.", min=1, metavar="N")]
 
-Source = Annotated[Path, typer.Argument(help="A .pb.gz or .pb file.", metavar="IN.pb.gz")]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="A .pb.gz or .pb file, or bundled:strong.", metavar="IN.pb.gz", callback=file
+    ),
+]
 Target = Annotated[Path, typer.Argument(help="The file to make.", metavar="OUT.onnx")]
 PolicyHead = Annotated[str, typer.Option(help="Which policy head to take.", metavar="NAME")]
 ValueHead = Annotated[str, typer.Option(help="Which value head to take.", metavar="NAME")]

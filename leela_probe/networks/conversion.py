@@ -3,13 +3,15 @@
 The converted file is kept in a cache folder under the hash of what it was made from, with what the
 ONNX format leaves out (the input format, which heads were chosen) written into its metadata.
 
-Stands on `onnx_files`, `weights.weights_files` and `files.disk`.
+Stands on `onnx_files`, `weights.weights_files`, `files.disk` and `files.bundled`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sysconfig
 import tempfile
@@ -18,7 +20,7 @@ from pathlib import Path
 import onnx
 import platformdirs
 
-from leela_probe.files import disk
+from leela_probe.files import bundled, disk
 from leela_probe.networks import onnx_files
 from leela_probe.weights import weights_files
 
@@ -62,24 +64,31 @@ def convert(
     """Writes the Leela network `source` to `target` as ONNX, with its input format noted inside.
 
     Args:
-        source: a `.pb.gz` or `.pb` file.
-        target: the `.onnx` file to make; it appears complete or not at all.
+        source: a `.pb.gz` or `.pb` file, or the name of a bundled network.
+        target: the `.onnx` file to make, in a folder that is there; it appears complete or not at
+            all.
         policy_head: which of several policy heads to take: vanilla, optimistic, soft, opponent.
         value_head: which of several value heads to take: winner, q, st.
         overwrite: True replaces an existing file.
 
     Raises:
-        FileNotFoundError: if there is no such network, or no lc0.
+        FileNotFoundError: if there is no such network, no folder for the target, or no lc0.
         FileExistsError: if the target is there and may not be replaced.
-        ValueError: if the file is no Leela network, or lc0 refuses it.
+        ValueError: if the file is no Leela network, lc0 refuses it, or the target is not named as
+            an `.onnx` file.
     """
-    source, target = Path(source), Path(target)
+    source, target = bundled.resolve(source), Path(target)
+    if not onnx_files.is_named_so(target):
+        raise ValueError(f"{target} would be an ONNX file: give it a name that ends in .onnx")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"the folder {str(target.parent)!r} is not there: make it first")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ValueError(f"{target} is the network to convert itself: name another file")
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists already: name another file, or ask to overwrite it")
     header = weights_files.read_header(source)
     lc0 = find_lc0()
     target = target.absolute()  # lc0 runs in a folder of its own
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".converting-", dir=target.parent) as folder:
         raw = Path(folder) / "network.onnx"
         command = [
@@ -92,10 +101,9 @@ def convert(
         ]
         result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
         if result.returncode != 0 or not raw.exists():
-            said = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
             raise ValueError(
                 f"lc0 could not convert {source} (policy head {policy_head!r}, value head "
-                f"{value_head!r}): {_reason(said) if said else f'exit {result.returncode}'}"
+                f"{value_head!r}): {_reason(result)}"
             )
         model = onnx_files.read(raw)
         onnx_files.set_metadata(
@@ -111,9 +119,14 @@ def convert(
         os.replace(raw, target)
 
 
-def _reason(said: list[str]) -> str:
-    """What lc0 said last, without its preamble."""
-    return said[-1].strip().removeprefix("Unhandled exception: ")
+def _reason(result: subprocess.CompletedProcess[str]) -> str:
+    """What lc0 says of its failure, or else how it ended."""
+    said = re.search(r"Unhandled exception: (.+)", result.stdout + result.stderr)
+    if said:
+        return said[1].strip()
+    if result.returncode < 0:
+        return f"it was ended by {signal.Signals(-result.returncode).name} and gave no reason"
+    return f"it ended with status {result.returncode} and gave no reason"
 
 
 def to_onnx(
@@ -134,10 +147,11 @@ def to_onnx(
     Raises:
         FileNotFoundError, ValueError: see `convert`.
     """
-    source = Path(source)
+    source = bundled.resolve(source)
     folder = cache_folder() if cache is None else Path(cache)
     name = f"{disk.sha256(source)}-{policy_head}-{value_head}.onnx"
     if not (folder / name).exists():
+        folder.mkdir(parents=True, exist_ok=True)
         convert(
             source, folder / name, policy_head=policy_head, value_head=value_head, overwrite=True
         )

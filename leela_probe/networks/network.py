@@ -486,7 +486,8 @@ class Network:
             raise ValueError("its answers are NaN in onnxruntime too: its weights overflow")
         if np.isnan(graph.logits).any():
             raise ValueError(
-                f"its answers are NaN in {self.dtype}, where they overflow: take float32 or bfloat16"
+                f"its answers are NaN in {self.dtype}, in which they overflow: take float32 or "
+                "bfloat16"
             )
 
 

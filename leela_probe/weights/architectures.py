@@ -224,6 +224,16 @@ class Architecture:
             f"policy_channels is {self.policy_channels} with policy {self.policy.name}: CLASSICAL "
             "needs them, nothing else has them",
         )
+        value = (self.value_channels, self.value_hidden)
+        yield (
+            all(value),
+            f"value_channels, value_hidden are {value}: a value head has both",
+        )
+        moves_left = (self.moves_left_channels, self.moves_left_hidden)
+        yield (
+            all(moves_left) or not self.moves_left,
+            f"moves_left_channels, moves_left_hidden are {moves_left}: a moves-left head has both",
+        )
         policy_layer = (self.policy_encoder_heads, self.policy_feed_forward)
         yield (
             all(policy_layer) if self.policy_layers else not any(policy_layer),

@@ -32,6 +32,9 @@ _CHUNK = 1 << 24
 _LC0_VERSION = (0, 31, 0)
 # Tensors that some trained networks carry beside those of their architecture; lc0 ignores them.
 _UNUSED = ("smolgen_b", "ip_val_err_w", "ip_val_err_b", "ip_val_cat_w", "ip_val_cat_b")
+# lc0 takes these sizes for granted, and ends or reads nonsense where they differ.
+_VALUE_HIDDEN = 128
+_TOWER_VALUE_CHANNELS = 32
 # Old files leave these out of a batch normalisation; they are 1 and 0 then.
 _OPTIONAL = ("bn_gammas", "bn_betas")
 
@@ -122,7 +125,8 @@ def write(
         training: what to say about the training.
 
     Raises:
-        ValueError: a tensor is missing, unexpected, of another shape, or not finite.
+        ValueError: a tensor is missing, unexpected, of another shape, or not finite; or lc0 could
+            not read a network of these sizes.
         OSError: the file cannot be written.
     """
     names = _check(architecture, tensors)
@@ -200,6 +204,16 @@ def _lone_shape(name: str, tensors: Mapping[str, np.ndarray]) -> tuple[int, ...]
 
 def _check(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> list[str]:
     """The names to write, in the order of the architecture, after all that could be wrong."""
+    if architecture.value_hidden != _VALUE_HIDDEN:
+        raise ValueError(
+            f"value_hidden is {architecture.value_hidden}: lc0 reads value heads with a hidden "
+            f"layer of {_VALUE_HIDDEN} only"
+        )
+    if architecture.blocks and architecture.value_channels != _TOWER_VALUE_CHANNELS:
+        raise ValueError(
+            f"value_channels is {architecture.value_channels}: after a residual tower lc0 reads "
+            f"value heads of {_TOWER_VALUE_CHANNELS} channels only"
+        )
     expected = shapes.of(architecture)
     missing = [name for name in expected if name not in tensors]
     if missing:

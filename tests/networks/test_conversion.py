@@ -95,6 +95,58 @@ def test_a_target_that_exists_is_kept_unless_told_otherwise(network_file, tmp_pa
     assert onnx.load(target).graph.node
 
 
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        ("net.pb.gz", ValueError, r"net\.pb\.gz would be an ONNX file: give it a name that ends"),
+        (
+            "net.txt",
+            ValueError,
+            r"net\.txt would be an ONNX file: give it a name that ends in \.onnx",
+        ),
+        ("itself.onnx", ValueError, r"itself\.onnx is the network to convert itself: name another"),
+        ("no/net.onnx", FileNotFoundError, "the folder '.*no' is not there: make it first"),
+    ],
+)
+def test_a_target_that_would_do_harm_is_refused(target, error, message, network_file, tmp_path):
+    for name in ("net.pb.gz", "itself.onnx"):
+        shutil.copy(network_file("attention"), tmp_path / name)
+    source = tmp_path / ("itself.onnx" if "itself" in target else "net.pb.gz")
+    with pytest.raises(error, match=message):
+        conversion.convert(source, tmp_path / target, overwrite=True)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert kept == dict.fromkeys(
+        ("net.pb.gz", "itself.onnx"), network_file("attention").read_bytes()
+    )
+
+
+def test_a_bundled_network_is_converted_by_its_name(tmp_path):
+    conversion.convert("bundled:strong", tmp_path / "strong.onnx")
+    assert onnx.load(tmp_path / "strong.onnx").graph.node
+
+
+BANNER = "\x1b[1m\x1b[31m       _\n|   _ | |\n|_ |_ |_|\x1b[0m v0.32.1 built Jul 31 2026"
+
+
+@pytest.mark.parametrize(
+    ("ending", "message"),
+    [
+        ("kill -SEGV $$", r"'winner'\): it was ended by SIGSEGV and gave no reason$"),
+        ("exit 3", r"'winner'\): it ended with status 3 and gave no reason$"),
+        ("echo 'Unhandled exception: No such thing' >&2; exit 1", r"'winner'\): No such thing$"),
+    ],
+)
+def test_how_lc0_ended_is_said_without_its_banner(
+    ending, message, network_file, tmp_path, monkeypatch
+):
+    program = tmp_path / "lc0"
+    program.write_text(f"#!/bin/sh\necho '{BANNER}' >&2\n{ending}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(conversion, "find_lc0", lambda: program)
+    with pytest.raises(ValueError, match=message):
+        conversion.convert(network_file("attention"), tmp_path / "n.onnx")
+
+
 def test_what_lc0_refuses_is_refused_in_its_words_and_leaves_nothing(network_file, tmp_path):
     with pytest.raises(ValueError, match=r"policy head 'psychic'.*does not exist in this net"):
         conversion.convert(network_file("attention"), tmp_path / "n.onnx", policy_head="psychic")

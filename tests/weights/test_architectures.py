@@ -75,6 +75,12 @@ def test_no_two_presets_are_the_same() -> None:
         (MULTIHEAD, {"policy_heads": ("vanilla", "best")}, "'best'.*names are some of"),
         (MULTIHEAD, {"value_heads": ("winner", "winner")}, "each once"),
         (TOWER, {"own_policy_embeddings": True}, "there are no named policy_heads"),
+        (
+            TOWER,
+            {"value_channels": 0},
+            r"value_channels, value_hidden are \(0, 128\): a value head",
+        ),
+        (ATTENTION, {"moves_left_hidden": 0}, r"moves_left_hidden are \(8, 0\): a moves-left head"),
         (TOWER, {"activation": Activation.SELU}, "activation is SELU: RELU and MISH"),
     ],
 )

@@ -224,6 +224,23 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(
         weights_files.write(tmp_path / "x.pb.gz", SMALL, tensors)
 
 
+@pytest.mark.parametrize(
+    ("preset", "changes", "message"),
+    [
+        ("attention", {"value_hidden": 64}, "value_hidden is 64: lc0 reads .* layer of 128 only"),
+        ("se-convolution", {"value_hidden": 256}, "value_hidden is 256: lc0 reads value heads"),
+        ("se-convolution", {"value_channels": 8}, "value_channels is 8: after .* 32 channels only"),
+    ],
+)
+def test_sizes_that_lc0_cannot_read_are_not_written(
+    preset: str, changes: dict[str, int], message: str, tmp_path: Path
+) -> None:
+    architecture = replace(PRESETS[preset], **changes)
+    with pytest.raises(ValueError, match=message):
+        random_networks.write(tmp_path / "net.pb.gz", architecture, seed=1)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_whole_numbers_are_refused(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
     tensors["ip_emb_b"] = np.zeros(32, dtype=np.int64)
 
