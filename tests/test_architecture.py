@@ -24,8 +24,8 @@ ROOMS = {
     ],
     "reproduction": [
         "stages", "works", "pages", "published", "published_numbers", "sentences", "drawings",
-        "tabulation", "golden", "margins", "summaries", "attention_rows", "estimates", "ledger",
-        "study",
+        "tabulation", "golden", "golden_networks", "golden_checks", "margins", "summaries",
+        "attention_rows", "estimates", "ledger", "study",
     ],
     "organisms": ["calibration", "power", "contrasts", "planted_puzzles", "planted"],
     "probing": [
@@ -68,7 +68,8 @@ LADDER = [
 
 # Everything else loads without torch.
 NEEDS_TORCH = {
-    "reproduction.estimates", "reproduction.golden", "reproduction.stages", "reproduction.works",
+    "reproduction.estimates", "reproduction.golden", "reproduction.golden_networks",
+    "reproduction.stages", "reproduction.works",
     "experiments.actions", "experiments.attention_reading",
     "probing.causal", "probing.predictions", "probing.probe_files", "probing.probes",
     "probing.rows", "probing.stage",

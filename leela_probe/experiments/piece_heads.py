@@ -24,7 +24,16 @@ from leela_probe.puzzles.pairs import Pair
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
 
-__all__ = ["JENNER2024", "PIECES", "Ablation", "ablations", "choose", "reach", "scores"]
+__all__ = [
+    "JENNER2024",
+    "PIECES",
+    "Ablation",
+    "ablations",
+    "choose",
+    "control_sizes",
+    "reach",
+    "scores",
+]
 
 PIECES = ("knight", "bishop", "rook")
 
@@ -156,12 +165,12 @@ class Ablation:
 
     Attributes:
         label: the third move's piece, and whose heads and which column are ablated.
-        column: the key square whose column is zeroed.
+        column: the key square whose column is zeroed; None where each head has another.
         interventions: one for each head.
     """
 
     label: str
-    column: int
+    column: int | None
     interventions: tuple[Intervention, ...]
 
 
@@ -169,6 +178,11 @@ def ablations(
     pair: Pair, heads_of: Mapping[str, Sequence[tuple[int, int]]], *, seed: int
 ) -> list[Ablation]:
     """The runs of `sweeps.piece_heads` for one puzzle; none if it does not fit.
+
+    Controls have as many heads as the piece's own list, or all that other pieces have where those
+    are fewer (`control_sizes`). They are not matched in attention: the column of the third target
+    is likely to hold more of it than another column, which is what the experiment asks, and heads
+    of other pieces may hold less in it.
 
     Args:
         pair: the puzzle.
@@ -187,28 +201,38 @@ def ablations(
         return []
     draw = random.Random(f"{seed} {pair.puzzle_id}")
     others = [head for name, listed in sorted(heads_of.items()) if name != piece for head in listed]
-    other_column = draw.choice([square for square in range(64) if square != target])
-    plans = [
-        ("own heads", own, target),
-        ("other pieces' heads", draw.sample(others, min(len(own), len(others))), target),
-        ("random column", own, other_column),
+    elsewhere = [square for square in range(64) if square not in (target, source)]
+    chosen = draw.sample(others, min(len(own), len(others)))
+    plans: list[tuple[str, dict[tuple[int, int], int], int | None]] = [
+        ("own heads", dict.fromkeys(own, target), target),
+        ("other pieces' heads", dict.fromkeys(chosen, target), target),
+        ("random column", {head: draw.choice(elsewhere) for head in own}, None),
     ]
     return [
         Ablation(
             label=f"{piece}: {label}",
             column=column,
-            interventions=tuple(_column(heads, column, source)),
+            interventions=tuple(_columns(columns, source)),
         )
-        for label, heads, column in plans
-        if heads
+        for label, columns, column in plans
+        if columns
     ]
 
 
-def _column(
-    heads: Sequence[tuple[int, int]], column: int, protected: int
-) -> Iterator[Intervention]:
+def control_sizes(heads_of: Mapping[str, Sequence[tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    """By piece: how many heads its own run ablates, and how many that of other pieces' heads.
+
+    Example:
+        >>> control_sizes({"knight": [(0, 0)], "rook": [(0, 2), (1, 2), (2, 2)]})
+        {'knight': (1, 1), 'rook': (3, 1)}
+    """
+    total = sum(map(len, heads_of.values()))
+    return {piece: (len(own), min(len(own), total - len(own))) for piece, own in heads_of.items()}
+
+
+def _columns(columns: Mapping[tuple[int, int], int], protected: int) -> Iterator[Intervention]:
     queries = tuple(square for square in range(64) if square != protected)
-    for layer, head in sorted(heads):
+    for (layer, head), column in sorted(columns.items()):
         yield Intervention(
             site=f"layer{layer}.pattern",
             action=Zero(),

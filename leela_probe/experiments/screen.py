@@ -66,13 +66,12 @@ def estimate(
         seed: of the choice of control squares.
 
     Raises:
-        ValueError: if a change is of another kind, `steps` is not positive, or what
+        ValueError: if a change is of another kind, `steps` is not positive, the gradient of the
+            measure says nothing (that of `kl` at the clean run, where it is largest), or what
             `effects.measure` refuses.
     """
-    if steps < 1:
-        raise ValueError(f"{steps} steps asked for: take at least 1")
-    plan = _Plan(network, steps)
     question = Question(measure=measure, direction=direction, history=history, seed=seed)
+    plan = _Plan(network, sweep, question, steps)
     tables = []
     for measured in plan.portions(pairs, sweep, question):
         estimates = plan.estimates(measured)
@@ -115,8 +114,8 @@ def verify(
     """
     if best < 1:
         raise ValueError(f"the best {best} places asked for: take at least 1")
-    plan = _Plan(network, steps)
     question = Question(measure=measure, direction=direction, history=history, seed=seed)
+    plan = _Plan(network, sweep, question, steps)
     tables = []
     for measured in plan.portions(pairs, sweep, question):
         tables.append(_best_rows(plan, measured, best, batch_size))
@@ -153,7 +152,8 @@ def run(
     """
     if best < 1:
         raise ValueError(f"the best {best} places asked for: take at least 1")
-    plan = _Plan(network, steps)
+    asked = {name: settings[name] for name in ("measure", "direction") if name in settings}
+    plan = _Plan(network, sweep, Question(**asked), steps)
 
     def rows(measured: Measured) -> pyarrow.Table:
         return _best_rows(plan, measured, best, batch_size)
@@ -244,7 +244,15 @@ def agreement(estimates: pd.DataFrame, exact: pd.DataFrame, *, best: int = 8) ->
 class _Plan:
     """Where the changes of a sweep read the attribution of each site; kept from batch to batch."""
 
-    def __init__(self, network: Network, steps: int) -> None:
+    def __init__(self, network: Network, sweep: Sweep, question: Question, steps: int) -> None:
+        if steps < 1:
+            raise ValueError(f"{steps} steps asked for: take at least 1")
+        if question.measure == "kl" and (question.direction == "noising") and steps == 1:
+            more = "take 2 steps or more" if sweep.needs_partner else "take another measure"
+            raise ValueError(
+                "the gradient of kl is 0 at the clean run, where kl is largest, so that every "
+                f"estimate would be 0: {more}"
+            )
         self.network, self.steps = network, steps
         self.places = Places(network)
         self._readings: dict[int, tuple[Sequence[Change], _Reading]] = {}
@@ -261,16 +269,24 @@ class _Plan:
         """For each good pair the estimated effect of each of its changes."""
         if not measured.pairs:
             return []
-        readings = [self._reading(changes) for changes in measured.changes]
+        readings = self._read_places(measured.changes)
         sites = list(dict.fromkeys(site for reading in readings for site in reading.sites))
         kinds = {kind for reading in readings for _, kind in reading.maps}
         maps = self._maps(measured, sites, kinds)
         return [reading.read(maps, board) for board, reading in enumerate(readings)]
 
-    def _reading(self, changes: Sequence[Change]) -> _Reading:
-        if id(changes) not in self._readings:  # the list is kept, so that its id stays its own
-            self._readings[id(changes)] = (changes, _Reading(changes, self.places))
-        return self._readings[id(changes)][1]
+    def _read_places(self, lists: Sequence[Sequence[Change]]) -> list[_Reading]:
+        """The readings of lists of changes; those of the batch before are known, others forgotten.
+
+        A list is kept with its reading, so that its id stays its own.
+        """
+        found: dict[int, tuple[Sequence[Change], _Reading]] = {}
+        for changes in lists:
+            if id(changes) not in found:
+                known = self._readings.get(id(changes))
+                found[id(changes)] = known or (changes, _Reading(changes, self.places))
+        self._readings = found
+        return [found[id(changes)][1] for changes in lists]
 
     def _maps(
         self, measured: Measured, sites: Sequence[str], kinds: set[str]

@@ -6,14 +6,21 @@ Every sweep of the two look-ahead papers is a function here. Stands on `networks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from leela_probe.experiments.piece_heads import ablations
+import numpy as np
+from jaxtyping import Float
+
+from leela_probe.experiments.piece_heads import PIECES, ablations
 from leela_probe.networks.interventions import Action, Intervention, Mask, Patch, Zero
+from leela_probe.positions.planes import History
 from leela_probe.positions.squares import NetSquare
+from leela_probe.positions.squares import name as square_name
 from leela_probe.puzzles.pairs import Pair
 
 if TYPE_CHECKING:
@@ -21,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Change",
+    "Choice",
     "Sweep",
+    "control_entries",
     "entries",
     "entry",
     "head_sets",
@@ -72,6 +81,11 @@ class Sweep:
     reason: str = "the sweep has nothing to change here"
 
 
+Choice = Action | Callable[[str], Action]
+"""What is done at every place of a sweep, or what is done at a site, by the site's name."""
+
+_PATCH = Patch()
+
 _STREAM = {
     "after": "residual_after",
     "middle": "residual_middle",
@@ -86,8 +100,9 @@ def residual(
     where: str = "after",
     layers: Sequence[int] | None = None,
     squares: Sequence[int] | None = None,
+    action: Choice = _PATCH,
 ) -> Sweep:
-    """Patch the residual stream at one square of one layer at a time (E1).
+    """Change the residual stream at one square of one layer at a time (E1).
 
     Args:
         network: tells the layers.
@@ -95,59 +110,79 @@ def residual(
             the "embedding".
         layers: some of the layers only.
         squares: some of the squares only.
+        action: what is done there, by default patching; `actions.swept` makes others by name.
 
     Raises:
-        ValueError: if `where` is none of these, or the network has no such site or layer.
+        ValueError: if `where` is none of these, the network has no such site or layer, one is named
+            twice, or layers of the embedding are asked for.
     """
     if where not in _STREAM:
         raise ValueError(f"no place {where!r} in the residual stream: choose {', '.join(_STREAM)}")
+    if where == "embedding" and layers is not None:
+        raise ValueError("the embedding comes before all layers: name none of them")
     kind = _STREAM[where]
-    chosen = range(64) if squares is None else squares
+    chosen = range(64) if squares is None else _once(squares, "square")
     places = [None] if where == "embedding" else _layers(network, layers)
     changes = [
         Change(
-            interventions=(Intervention(site=site, action=Patch(), square=square),),
+            interventions=(Intervention(site=site, action=done, square=square),),
             site=kind,
             layer=layer,
             square=square,
         )
         for layer in places
         for site in [_site(network, layer, kind)]
+        for done in [_at(site, action)]
         for square in chosen
     ]
-    return Sweep(name="residual", changes=lambda pair: changes, needs_partner=True)
+    return _same_for_all("residual", changes)
 
 
-def heads(network: Network, *, layers: Sequence[int] | None = None) -> Sweep:
-    """Patch the output of one attention head on all squares, head by head (E2).
+def heads(
+    network: Network, *, layers: Sequence[int] | None = None, action: Choice = _PATCH
+) -> Sweep:
+    """Change the output of one attention head on all squares, head by head (E2).
+
+    Args:
+        network: tells the layers and heads.
+        layers: some of the layers only.
+        action: see `residual`.
 
     Raises:
         ValueError: if the network has no attention heads, or no such layer.
     """
     changes = [
         Change(
-            interventions=(Intervention(site=site, action=Patch(), head=head),),
+            interventions=(Intervention(site=site, action=done, head=head),),
             site="head_output",
             layer=layer,
             head=head,
         )
         for layer in _layers(network, layers)
         for site in [_site(network, layer, "head_output")]
+        for done in [_at(site, action)]
         for head in range(network.heads)
     ]
-    return Sweep(name="heads", changes=lambda pair: changes, needs_partner=True)
+    return _same_for_all("heads", changes)
 
 
-def head_squares(network: Network, layer: int, head: int) -> Sweep:
-    """Patch one head's output at one query square at a time.
+def head_squares(network: Network, layer: int, head: int, *, action: Choice = _PATCH) -> Sweep:
+    """Change one head's output at one query square at a time.
+
+    Args:
+        network: tells the sites.
+        layer: counted from 0.
+        head: counted from 0.
+        action: see `residual`.
 
     Raises:
         ValueError: if the network has no such layer or head.
     """
     site = _head_site(network, layer, head, "head_output")
+    done = _at(site, action)
     changes = [
         Change(
-            interventions=(Intervention(site=site, action=Patch(), head=head, square=square),),
+            interventions=(Intervention(site=site, action=done, head=head, square=square),),
             site="head_output",
             layer=layer,
             head=head,
@@ -155,7 +190,7 @@ def head_squares(network: Network, layer: int, head: int) -> Sweep:
         )
         for square in range(64)
     ]
-    return Sweep(name="head_squares", changes=lambda pair: changes, needs_partner=True)
+    return _same_for_all("head_squares", changes)
 
 
 def entry(
@@ -166,11 +201,16 @@ def entry(
     query_ply: int = 1,
     key_ply: int = 3,
     method: str = "zero",
+    controls: bool = False,
+    seed: int = 0,
+    history: History = History.FILLED,
 ) -> Sweep:
     """Zero one entry of a head's attention pattern, and in another run all its other entries (E3).
 
     The entry moves information from the target of ply `key_ply` to the target of `query_ply`: for
-    the paper, from the third to the first.
+    the paper, from the third to the first. All others are 4,095, whole rows among them; so there
+    are controls of one entry too (W12): `another of its row`, `another of its column`, and `one of
+    like weight`, drawn out of the few of the head whose attention in the clean run is nearest.
 
     Args:
         network: tells the sites.
@@ -181,6 +221,9 @@ def entry(
         method: "zero" (the paper's: after the softmax), "renormalise" (zero, then the row sums to 1
             again) or "mask" (minus infinity before the softmax). A row of which nothing is left
             stays zero with all three.
+        controls: True makes three further runs, each with one other entry.
+        seed: of the draws of controls, which depend on the puzzle and on nothing else.
+        history: what stands for positions before the known ones, where weights are looked up.
 
     Raises:
         ValueError: if the network has no such layer or head, the method is unknown, or a ply is
@@ -210,7 +253,20 @@ def entry(
         query, key = pair.target(query_ply), pair.target(key_ply)
         if query is None or key is None:
             return []
-        one = (Intervention(site=site, action=action, head=head, query=query, key=key),)
+
+        def single(query: int, key: int) -> tuple[Intervention, ...]:
+            return (Intervention(site=site, action=action, head=head, query=query, key=key),)
+
+        runs: list[tuple[str, tuple[int, int], tuple[Intervention, ...]]] = [
+            (f"{key_ply}->{query_ply}", (query, key), single(query, key)),
+            ("all other entries", (query, key), all_others(query, key)),
+        ]
+        if controls:
+            weights = network.capture([pair.clean], [pattern], history=history)[pattern][0, head]
+            drawn = control_entries(
+                weights.float().cpu().numpy(), query, key, f"{seed} {pair.puzzle_id}"
+            )
+            runs += [(label, place, single(*place)) for label, place in drawn.items()]
         return [
             Change(
                 interventions=interventions,
@@ -218,13 +274,10 @@ def entry(
                 label=label,
                 layer=layer,
                 head=head,
-                query=query,
-                key=key,
+                query=place[0],
+                key=place[1],
             )
-            for interventions, label in (
-                (one, f"{key_ply}->{query_ply}"),
-                (all_others(query, key), "all other entries"),
-            )
+            for label, place, interventions in runs
         ]
 
     return Sweep(
@@ -242,6 +295,7 @@ def entries(
     *,
     chosen: Sequence[tuple[int, int]] | None = None,
     method: str = "zero",
+    together: bool = False,
 ) -> Sweep:
     """Change the entries of one head's attention pattern one by one: all 4,096, or some.
 
@@ -251,12 +305,29 @@ def entries(
         head: counted from 0.
         chosen: (query, key) squares of the mover's board; by default all.
         method: see `entry`.
+        together: True changes the chosen entries as a set, in one run.
 
     Raises:
-        ValueError: see `entry`.
+        ValueError: if an entry is named twice, or none is chosen to change together; see `entry`.
     """
     kind, action = _METHODS[_method(method)]
     site = _head_site(network, layer, head, kind)
+    if chosen is not None:
+        chosen = _once(chosen, "entry", lambda named: ":".join(map(_square_name, named)))
+    if together:
+        if not chosen:
+            raise ValueError("no entries are chosen to be changed together: name at least one")
+        queries, keys = zip(*chosen, strict=True)
+        change = Change(
+            interventions=(
+                Intervention(site=site, action=action, head=head, query=queries, key=keys),
+            ),
+            site=kind,
+            label=f"{len(chosen)} {'entry' if len(chosen) == 1 else 'entries together'}",
+            layer=layer,
+            head=head,
+        )
+        return _same_for_all("entries", [change])
     every = ((query, key) for query in range(64) for key in range(64))
     changes = [
         Change(
@@ -271,32 +342,37 @@ def entries(
         )
         for query, key in (every if chosen is None else chosen)
     ]
-    return Sweep(name="entries", changes=lambda pair: changes, needs_partner=False)
+    return _same_for_all("entries", changes)
 
 
-def head_sets(network: Network, sets: Sequence[Sequence[tuple[int, int]]]) -> Sweep:
-    """Patch the outputs of several heads at once, set by set (T3).
+def head_sets(
+    network: Network, sets: Sequence[Sequence[tuple[int, int]]], *, action: Choice = _PATCH
+) -> Sweep:
+    """Change the outputs of several heads at once, set by set (T3).
 
     Args:
         network: tells the sites.
         sets: each a sequence of (layer, head); `pairs_of_heads` lists all pairs.
+        action: see `residual`.
 
     Raises:
-        ValueError: if the network has no such layer or head, or a set is empty.
+        ValueError: if the network has no such layer or head, a set is empty, or a head stands twice
+            in a set or a set twice among them.
     """
     changes = []
+    _once([tuple(sorted(chosen)) for chosen in sets], "set of heads", _head_names)
     for chosen in sets:
         if not chosen:
             raise ValueError("a set of heads is empty: name at least one (layer, head)")
-        label = "+".join(f"L{layer}H{head}" for layer, head in sorted(chosen))
+        _once(chosen, "head", lambda named: "{}.{}".format(*named))
+        label = _head_names(sorted(chosen))
         interventions = tuple(
-            Intervention(
-                site=_head_site(network, layer, head, "head_output"), action=Patch(), head=head
-            )
+            Intervention(site=site, action=_at(site, action), head=head)
             for layer, head in sorted(chosen)
+            for site in [_head_site(network, layer, head, "head_output")]
         )
         changes.append(Change(interventions=interventions, site="head_output", label=label))
-    return Sweep(name="head_sets", changes=lambda pair: changes, needs_partner=True)
+    return _same_for_all("head_sets", changes)
 
 
 def pairs_of_heads(network: Network, *, margin: int = 0) -> list[tuple[tuple[int, int], ...]]:
@@ -316,8 +392,9 @@ def piece_heads(
     For puzzles of at least five plies whose third move is made by a bishop, knight or rook that is
     already on its square. In every head of that piece's list the column of the third target is
     zeroed, but for the row of the third source. Two controls, in runs of their own: the same column
-    in the heads of the other pieces, as many of them, drawn at random; and another column of the
-    piece's own heads, drawn at random (never the third target, which the paper's could hit).
+    in the heads of the other pieces, as many of them (or all, where they are fewer), drawn at
+    random; and another column in each of the piece's own heads, drawn for every head (never the
+    third target, which the paper's could hit, nor the third source).
 
     Args:
         network: tells the sites.
@@ -325,10 +402,13 @@ def piece_heads(
         seed: of the draws, which depend on the puzzle and on nothing else.
 
     Raises:
-        ValueError: if the network has no such layer or head.
+        ValueError: if the network has no such layer or head, a list names one twice, or it is of
+            another piece.
     """
-    for listed in heads_of.values():
-        for layer, head in listed:
+    for piece, listed in heads_of.items():
+        if piece not in PIECES:
+            raise ValueError(f"{piece!r} is no piece with a list of heads: {', '.join(PIECES)} are")
+        for layer, head in _once(listed, f"{piece}'s head", lambda named: "{}.{}".format(*named)):
             _head_site(network, layer, head, "pattern")
 
     def changes(pair: Pair) -> list[Change]:
@@ -350,6 +430,66 @@ def piece_heads(
     )
 
 
+def _at(site: str, action: Choice) -> Action:
+    return action(site) if callable(action) else action
+
+
+def _same_for_all(name: str, changes: Sequence[Change]) -> Sweep:
+    """The sweep that makes these changes to every puzzle."""
+    patches = (isinstance(m.action, Patch) for change in changes for m in change.interventions)
+    return Sweep(name=name, changes=lambda pair: changes, needs_partner=any(patches))
+
+
+_Named = TypeVar("_Named", bound=Hashable)
+
+
+def _once(
+    named: Sequence[_Named], what: str, text: Callable[[_Named], str] = str
+) -> Sequence[_Named]:
+    """The same, if nothing is named twice: its runs would count twice."""
+    counts = Counter(named)
+    twice = [each for each, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(f"{what} {text(twice[0])} is named twice: name it once")
+    return named
+
+
+def _square_name(square: int) -> str:
+    return square_name(NetSquare(square))
+
+
+def _head_names(chosen: Sequence[tuple[int, int]]) -> str:
+    return "+".join(f"L{layer}H{head}" for layer, head in chosen)
+
+
+_LIKE = 16  # entries of the nearest weights, of which one is drawn
+
+
+def control_entries(
+    weights: Float[np.ndarray, "query key"], query: int, key: int, seed: str
+) -> dict[str, tuple[int, int]]:
+    """One other entry of each kind that an entry is held against, never the entry itself.
+
+    Args:
+        weights: of the head's pattern on the clean board.
+        query: of the entry.
+        key: of the entry.
+        seed: of the draws.
+
+    Returns:
+        (query, key) by the control's label; see `entry`.
+    """
+    draw = random.Random(seed)
+    apart = np.abs(weights - weights[query, key])
+    apart[query, key] = np.inf
+    nearest = np.argsort(apart, axis=None, kind="stable")[:_LIKE].tolist()
+    return {
+        "another of its row": (query, draw.choice([k for k in range(64) if k != key])),
+        "another of its column": (draw.choice([q for q in range(64) if q != query]), key),
+        "one of like weight": divmod(draw.choice(nearest), 64),
+    }
+
+
 _METHODS: dict[str, tuple[str, Action]] = {
     "zero": ("pattern", Zero()),
     "renormalise": ("pattern", Zero(renormalise=True)),
@@ -364,7 +504,7 @@ def _method(name: str) -> str:
 
 
 def _layers(network: Network, layers: Sequence[int] | None) -> Sequence[int]:
-    chosen = range(network.layers) if layers is None else layers
+    chosen = range(network.layers) if layers is None else _once(layers, "layer")
     for layer in chosen:
         if not 0 <= layer < network.layers:
             raise ValueError(

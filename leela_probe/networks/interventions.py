@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import index
 
 from torch import Tensor
 
@@ -82,6 +83,7 @@ class Intervention:
             squares, queries, keys or entries that are given.
 
     Raises:
+        TypeError: if a place is no whole number.
         ValueError: if a place is an empty tuple, queries and keys are not of equal length, or a
             complement names nothing that is left alone.
 
@@ -103,7 +105,12 @@ class Intervention:
         for name in ("head", "square", "query", "key"):
             value = getattr(self, name)
             if value is not None:
-                places = _tuple(value)
+                try:
+                    places = _tuple(value)
+                except TypeError:
+                    raise TypeError(
+                        f"{name} {value!r} of {self.site} is no place: places are whole numbers"
+                    ) from None
                 if not places:
                     raise ValueError(f"no {name} given for {self.site}: None means all of them")
                 object.__setattr__(self, name, places)
@@ -120,4 +127,4 @@ class Intervention:
 
 
 def _tuple(places: Iterable[int] | int) -> tuple[int, ...]:
-    return tuple(places) if isinstance(places, Iterable) else (int(places),)
+    return tuple(map(index, places if isinstance(places, Iterable) else (places,)))

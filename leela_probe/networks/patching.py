@@ -9,6 +9,7 @@ Stands on `interventions`, `places` and `network`.
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from leela_probe.networks.places import Coordinates, Places
 from leela_probe.networks.sites import Site
 from leela_probe.positions.moves import POLICY_SIZE
 
-__all__ = ["Job", "RunOutputs", "Unchanged", "mean", "rows_at_once", "run"]
+__all__ = ["Job", "RunOutputs", "Unchanged", "mean", "resample", "rows_at_once", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,26 @@ def mean(
 ) -> Float[Tensor, "*axes"]:
     """The mean of an activation over boards, to be written with `Write` (mean ablation)."""
     return network.run(planes, [site])[site].mean(dim=0)
+
+
+def resample(
+    network: Network, planes: Float[Tensor, "board plane rank file"], site: str, *, seed: int
+) -> Float[Tensor, "*axes"]:
+    """An activation in one of some boards, to be written with `Write` (resample ablation).
+
+    Args:
+        network: the network.
+        planes: of the boards.
+        site: the activation's name.
+        seed: of the draw; the same seed and number of boards draw the same board at every site.
+
+    Raises:
+        ValueError: if there are no boards.
+    """
+    if not len(planes):
+        raise ValueError(f"no boards to draw {site} from: give at least one")
+    drawn = random.Random(seed).randrange(len(planes))
+    return network.run(planes[drawn : drawn + 1], [site])[site][0]
 
 
 def _output_tensors(network: Network) -> list[str]:

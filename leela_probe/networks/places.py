@@ -20,13 +20,22 @@ Coordinates = tuple[np.ndarray | None, ...]
 """Places along each axis after `board`; None is the whole axis."""
 
 
+_REMEMBERED = 64 << 20  # bytes
+_BYTES_EACH = 400  # of an intervention and what keeps it, without the numbers
+
+
 class Places:
-    """Where interventions are in the activations of a network: found and checked once each."""
+    """Where interventions are in the activations of a network: found and checked once each.
+
+    What is remembered has a bound: interventions that many puzzles share are found once, and those
+    of single puzzles are forgotten after a while.
+    """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self._sites: dict[str, Site] = {}
         self._coordinates: dict[int, tuple[Intervention, Coordinates]] = {}
+        self._bytes = 0
 
     def site(self, name: str) -> Site:
         """The site of that name; see `Network.site`.
@@ -41,9 +50,15 @@ class Places:
 
     def of(self, change: Intervention) -> Coordinates:
         """The places of a change along each axis after `board`; None is the whole axis."""
-        if id(change) not in self._coordinates:  # the change is kept, so that its id stays its own
-            self._coordinates[id(change)] = (change, self._find(change))
-        return self._coordinates[id(change)][1]
+        if id(change) in self._coordinates:  # the change is kept, so that its id stays its own
+            return self._coordinates[id(change)][1]
+        found = self._find(change)
+        if self._bytes > _REMEMBERED:
+            self._coordinates.clear()
+            self._bytes = 0
+        self._coordinates[id(change)] = (change, found)
+        self._bytes += _BYTES_EACH + sum(axis.nbytes for axis in found if axis is not None)
+        return found
 
     def _size(self, axis: str) -> int:
         return self.network.heads if axis == "head" else 64

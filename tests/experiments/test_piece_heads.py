@@ -161,7 +161,7 @@ def test_the_column_of_the_third_target_is_zeroed_in_the_pieces_own_heads(networ
 def test_controls_are_matched_in_number_and_avoid_the_target(network):
     lists = {"knight": [(0, 0), (1, 0)], "bishop": [(0, 1), (2, 1)], "rook": [(0, 2), (1, 2)]}
     sweep = sweeps.piece_heads(network("attention"), lists)
-    columns = set()
+    columns, apart = set(), 0
     for number in range(300):
         pair = dataclasses.replace(ROOK, puzzle_id=str(number))
         own, others, random_column = sweep.changes(pair)
@@ -171,8 +171,15 @@ def test_controls_are_matched_in_number_and_avoid_the_target(network):
         assert others.key == chess.H4
         assert random_column.label == "rook: random column"
         assert heads_of(random_column) == heads_of(own)
-        columns.add(random_column.key)
-    assert columns == set(range(64)) - {chess.H4}
+        assert random_column.key is None
+        drawn = [set(made.key) for made in random_column.interventions]
+        assert all(len(column) == 1 for column in drawn)
+        columns.update(*drawn)
+        apart += drawn[0] != drawn[1]
+        for made in random_column.interventions:
+            assert set(made.query) == set(range(64)) - {chess.D4}
+    assert columns == set(range(64)) - {chess.H4, chess.D4}
+    assert apart > 250  # every head has a column of its own
 
 
 def test_controls_depend_on_the_seed_and_the_puzzle_alone(network):
@@ -181,7 +188,10 @@ def test_controls_depend_on_the_seed_and_the_puzzle_alone(network):
     def drawn(seed, some):
         sweep = sweeps.piece_heads(network("attention"), LISTS, seed=seed)
         return {
-            pair.puzzle_id: [(change.label, change.key, heads_of(change)) for change in found]
+            pair.puzzle_id: [
+                (change.label, heads_of(change), [made.key for made in change.interventions])
+                for change in found
+            ]
             for pair in some
             for found in [sweep.changes(pair)]
         }
@@ -194,6 +204,10 @@ def test_fewer_heads_of_other_pieces_than_own_are_all_taken(network):
     sweep = sweeps.piece_heads(network("attention"), {"rook": LISTS["rook"], "knight": [(0, 0)]})
     _, others, _ = sweep.changes(ROOK)
     assert heads_of(others) == [(0, 0)]
+    assert piece_heads.control_sizes({"rook": LISTS["rook"], "knight": [(0, 0)]}) == {
+        "rook": (3, 1),
+        "knight": (1, 1),
+    }
     alone = sweeps.piece_heads(network("attention"), {"rook": LISTS["rook"]})
     assert [change.label for change in alone.changes(ROOK)] == [
         "rook: own heads",

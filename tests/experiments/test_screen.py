@@ -1,10 +1,13 @@
 """Screens by gradient: exact where the network is linear, and ranking well where it is not."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
 
 from leela_probe.experiments import effects, screen, sweeps
+from leela_probe.experiments.effects import Question
 from leela_probe.experiments.sweeps import Change, Sweep
 from leela_probe.networks import network as networks
 from leela_probe.networks.interventions import Intervention, Scale
@@ -141,6 +144,14 @@ def test_a_screen_written_to_a_file_is_the_one_in_memory(network, tmp_path):
     [
         (lambda net, s: screen.estimate(net, [DEMO], s, steps=0), "0 steps asked for"),
         (lambda net, s: screen.verify(net, [DEMO], s, best=0), "best 0 places"),
+        (lambda net, s: screen.verify(net, [DEMO], s, best=1, steps=0), "0 steps asked for"),
+        (lambda net, s: screen.estimate(net, [DEMO], s, measure="kl"),
+         r"gradient of kl is 0 at the clean run, .* take 2 steps or more"),
+        (lambda net, s: screen.verify(net, [DEMO], s, best=1, measure="kl"), "gradient of kl is 0"),
+        (lambda net, s: screen.run(net, "no.csv", s, "o.csv", best=1, options={}, measure="kl"),
+         "gradient of kl is 0"),
+        (lambda net, s: screen.estimate(net, [DEMO], sweeps.entries(net, 0, 0), measure="kl"),
+         "every estimate would be 0: take another measure"),
         (lambda net, s: screen.estimate(net, [DEMO], sweeps.entries(net, 0, 0), steps=2),
          "take 1 where entries"),
     ],
@@ -149,6 +160,34 @@ def test_a_screen_that_makes_no_sense_is_refused(call, message, network):
     net = network("attention")
     with pytest.raises(ValueError, match=message):
         call(net, sweeps.residual(net))
+
+
+@pytest.mark.parametrize("kinds", [{"steps": 4}, {"direction": "denoising"}])
+def test_divergence_is_screened_where_its_gradient_says_something(kinds, network):
+    net = network("attention")
+    sweep = sweeps.residual(net)
+    guessed = screen.estimate(net, [DEMO], sweep, measure="kl", **kinds)
+    direction = {"direction": kinds["direction"]} if "direction" in kinds else {}
+    exact = effects.measure(net, [DEMO], sweep, measure="kl", **direction)
+    assert screen.agreement(guessed, exact, best=8).overlap > 0.5  # of 192 places
+
+
+@pytest.mark.parametrize(("kind", "shared"), [("heads", True), ("entry", False)])
+def test_a_screen_reads_shared_changes_once_and_forgets_those_of_a_puzzle(
+    kind, shared, network, monkeypatch
+):
+    net = network("attention")
+    monkeypatch.setattr(screen, "_PAIRS_AT_ONCE", 1)
+    sweep = sweeps.heads(net) if kind == "heads" else sweeps.entry(net, 1, 2)
+    plan = screen._Plan(net, sweep, Question(), 1)
+    pairs = [dataclasses.replace(DEMO, puzzle_id=str(number)) for number in range(4)]
+    known = []
+    for measured in plan.portions(pairs, sweep, Question()):
+        plan.estimates(measured)
+        known.append(plan._readings)
+    assert [len(readings) for readings in known] == [1] * 4
+    readings = {id(reading) for found in known for _, reading in found.values()}
+    assert (len(readings) == 1) == shared
 
 
 def test_a_change_that_gradients_cannot_estimate_is_refused(network):

@@ -1,7 +1,9 @@
 """Sweeps: which changes an experiment makes, counted and named."""
 
+import dataclasses
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 from example_pairs import BACK_RANK, BACK_RANK_BLACK, KNIGHT_SACRIFICE
@@ -104,6 +106,48 @@ def test_the_entry_goes_from_the_third_target_to_the_first(pair, network):
     assert not sweep.needs_partner
 
 
+@pytest.mark.parametrize("pair", [BACK_RANK, BACK_RANK_BLACK])
+def test_controls_are_single_entries_of_the_row_of_the_column_and_of_like_weight(pair, network):
+    net = network("attention")
+    sweep = sweeps.entry(net, 2, 1, controls=True, seed=3)
+    found = {change.label: (change, made) for change, made in only(sweep, pair)}
+    assert [*found][:2] == ["3->1", "all other entries"]
+    entry = found["3->1"][1]
+    weights = net.capture([pair.clean], ["layer2.pattern"])["layer2.pattern"][0, 1].numpy()
+    for label, (change, made) in [*found.items()][2:]:
+        place = (*made.query, *made.key)
+        assert len(place) == 2
+        assert (change.query, change.key) == place != (*entry.query, *entry.key), label
+        assert (made.site, made.action, made.head, made.complement) == (
+            entry.site, entry.action, entry.head, False
+        )  # fmt: skip
+    assert found["another of its row"][1].query == entry.query
+    assert found["another of its column"][1].key == entry.key
+    like = found["one of like weight"][0]
+    apart = np.abs(weights - weights[entry.query, entry.key])
+    assert apart[like.query, like.key] <= np.sort(apart, axis=None)[16]
+
+
+def test_controls_are_drawn_by_the_seed_and_the_puzzle_alone(network):
+    def drawn(seed, pair):
+        sweep = sweeps.entry(network("attention"), 2, 1, controls=True, seed=seed)
+        return [(change.query, change.key) for change in sweep.changes(pair)[2:]]
+
+    assert drawn(0, BACK_RANK) == drawn(0, BACK_RANK)
+    assert drawn(0, BACK_RANK) != drawn(1, BACK_RANK)
+    other = dataclasses.replace(BACK_RANK, puzzle_id="another")
+    assert drawn(0, BACK_RANK) != drawn(0, other)
+
+
+def test_an_entry_is_never_its_own_control():
+    weights = np.zeros((64, 64))
+    seen = set()
+    for number in range(200):
+        for place in sweeps.control_entries(weights, 0, 5, str(number)).values():
+            seen.add(place)
+    assert (0, 5) not in seen
+
+
 def test_the_entry_can_join_other_plies(network):
     sweep = sweeps.entry(network("attention"), 0, 0, query_ply=2, key_ply=3)
     ((change, made), _) = only(sweep, KNIGHT_SACRIFICE)
@@ -156,6 +200,30 @@ def test_every_entry_of_a_head_is_4096_entries(network):
 
 def test_no_chosen_entries_are_no_changes(network):
     assert sweeps.entries(network("attention"), 0, 3, chosen=[]).changes(BACK_RANK) == []
+
+
+def test_chosen_entries_are_changed_one_by_one_or_together(network):
+    net = network("attention")
+    chosen = [(0, 0), (63, 5), (0, 7)]
+    sweep = sweeps.entries(net, 1, 2, chosen=chosen, method="renormalise", together=True)
+    ((change, made),) = only(sweep)
+    assert (change.layer, change.head, change.query, change.key) == (1, 2, None, None)
+    assert change.label == "3 entries together"
+    assert (made.query, made.key) == ((0, 63, 0), (0, 5, 7))
+    assert made.action == Zero(renormalise=True)
+    planes = torch.from_numpy(net.encode([BACK_RANK.clean]).planes())
+
+    def edit(pattern):
+        pattern = pattern.clone()
+        for query, key in chosen:
+            pattern[:, 2, query, key] = 0.0
+        for query in (0, 63):
+            pattern[:, 2, query] /= pattern[:, 2, query].sum(-1, keepdim=True)
+        return pattern
+
+    expected = net.run(planes, ["policy.logits"], edits={"layer1.pattern": edit})
+    found = patching.run(net, planes, [Job(board=0, interventions=change.interventions)])
+    torch.testing.assert_close(found.logits, expected["policy.logits"], atol=1e-5, rtol=1e-5)
 
 
 def test_masking_all_other_entries_leaves_the_entry_alone_in_the_head(network):
@@ -229,10 +297,23 @@ def test_changes_that_do_not_depend_on_the_puzzle_are_made_once(network):
         (lambda net: sweeps.head_sets(net, [[(0, 9)]]), r"head 9 is not in layer 0"),
         (lambda net: sweeps.piece_heads(net, {"rook": [(0, 0), (8, 0)]}), r"layer 8 is not in"),
         (lambda net: sweeps.piece_heads(net, {"rook": [(0, 5)]}), r"head 5 is not in layer 0"),
+        (lambda net: sweeps.residual(net, layers=[2, 2]), "layer 2 is named twice"),
+        (lambda net: sweeps.residual(net, squares=[5, 5]), "square 5 is named twice"),
+        (lambda net: sweeps.residual(net, where="embedding", layers=[1]), "before all layers"),
+        (lambda net: sweeps.heads(net, layers=[0, 1, 0]), "layer 0 is named twice"),
+        (lambda net: sweeps.entries(net, 0, 0, chosen=[(0, 1), (0, 1)]),
+         "entry a1:b1 is named twice"),
+        (lambda net: sweeps.entries(net, 0, 0, together=True), "no entries are chosen to be"),
+        (lambda net: sweeps.head_sets(net, [[(2, 3), (2, 3)]]), r"head 2\.3 is named twice"),
+        (lambda net: sweeps.head_sets(net, [[(2, 3), (0, 1)], [(0, 1), (2, 3)]]),
+         r"set of heads L0H1\+L2H3 is named twice"),
+        (lambda net: sweeps.piece_heads(net, {"nite": [(0, 0)]}), "'nite' is no piece with a list"),
+        (lambda net: sweeps.piece_heads(net, {"rook": [(0, 0), (0, 0)]}),
+         r"rook's head 0\.0 is named twice"),
         (lambda net: sweeps.entry(net, 0, 0, query_ply=0), "no ply 0: plies are counted from 1"),
         (lambda net: sweeps.entry(net, 0, 0, key_ply=-1), "no ply -1: plies are counted from 1"),
     ],
-)
+)  # fmt: skip
 def test_what_the_network_has_not_is_refused(make, message, network):
     with pytest.raises(ValueError, match=message):
         make(network("attention"))

@@ -1,6 +1,8 @@
 """Interventions are descriptions: checked when they are made, and nothing happens by them."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -22,6 +24,25 @@ def test_a_place_is_a_number_or_several(axis):
 def test_no_place_at_all_is_refused(axis):
     with pytest.raises(ValueError, match=f"no {axis} given for layer0.pattern: None means all"):
         Intervention(site="layer0.pattern", action=Zero(), **{axis: ()})
+
+
+def test_a_place_that_is_no_whole_number_is_refused():
+    # in a process of its own, for here types are checked before anything else
+    code = (
+        "from leela_probe.networks.interventions import Intervention, Zero\n"
+        "for given in ({'key': 2.7}, {'head': (1, 2.0)}, {'query': '5'}):\n"
+        "    try:\n"
+        "        Intervention(site='layer0.pattern', action=Zero(), **given)\n"
+        "    except TypeError as error:\n"
+        "        print(error)\n"
+        "import numpy\n"
+        "print(Intervention(site='layer0.pattern', action=Zero(), head=numpy.int64(3)).head)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    rest = "of layer0.pattern is no place: places are whole numbers"
+    assert found == [f"key 2.7 {rest}", f"head (1, 2.0) {rest}", f"query '5' {rest}", "(3,)"]
 
 
 def test_queries_and_keys_come_in_pairs():

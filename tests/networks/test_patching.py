@@ -465,6 +465,25 @@ def test_writing_the_mean_is_mean_ablation(network):
     torch.testing.assert_close(found, by_edits(net, clean[4:5], {site: edit}), **EXACT)
 
 
+def test_resampling_is_writing_one_of_the_boards(network):
+    net = network("attention")
+    clean, _ = planes_of(net)
+    drawn = set()
+    for seed in range(12):
+        chosen = {
+            next(i for i, value in enumerate(every) if torch.allclose(value, found, atol=1e-5))
+            for site in ("layer1.head_output", "layer0.residual_after")
+            for every, found in [
+                (net.run(clean, [site])[site], patching.resample(net, clean, site, seed=seed))
+            ]
+        }
+        assert len(chosen) == 1  # the same board at every site
+        drawn |= chosen
+    assert len(drawn) > 1
+    with pytest.raises(ValueError, match=r"no boards to draw layer1\.head_output from"):
+        patching.resample(net, clean[:0], "layer1.head_output", seed=0)
+
+
 def test_only_changed_rows_of_a_pattern_are_renormalised(network):
     net = network("attention")
     clean, _ = planes_of(net)
