@@ -5,7 +5,7 @@ Stands on `terminal` and `options`, and on `reproduction.golden`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,29 +43,41 @@ def golden(
 
     console = terminal.console()
     loaded = [None if path is None else terminal.load(path, device) for path in (strong, weak)]
-    checks = list(_told(values.without_networks(), every))
-    checks += _told(values.of_networks(*loaded), every)
-    states = [check.state for check in checks]
+    checks = [*_told(values.without_networks(), every), *_told(values.of_networks(*loaded), every)]
+    made = [check for check in checks if check.state != values.NOT_CHECKED]
+    left = sum(check.count for check in checks if check.state == values.NOT_CHECKED)
+    states = [check.state for check in made]
+    _table(checks)
     console.print(
-        f"{states.count(values.PASS)} of {len(checks)} checks pass, {states.count(values.FAIL)} "
-        f"fail, {states.count(values.NOT_CHECKED)} could not be made.",
+        f"{states.count(values.PASS)} of {len(made)} checks pass, {states.count(values.FAIL)} fail"
+        + (f"; {left} more could not be made." if left else "."),
         soft_wrap=True,
     )
-    if values.NOT_CHECKED in states:
+    if strong is None or weak is None:
         console.print(values.WHERE, soft_wrap=True)
     if values.FAIL in states:
         raise typer.Exit(1)
 
 
 def _told(checks: Iterable[Check], every: bool) -> Iterator[Check]:
-    """Prints a line for each check that did not pass, and one a group for those that did."""
-    passed: dict[str, int] = {}
+    """Prints a line for each check that failed; with `every` for those that passed too."""
     for check in checks:
-        if check.state == "pass" and not every:
-            passed[check.group] = passed.get(check.group, 0) + 1
-        else:
+        if check.state == "fail" or (check.state == "pass" and every):
             off = "" if check.worst is None else f" (off by {check.worst:.2g})"
             print(f"{check.state}: {check.group}, {check.name}: {check.text}{off}")
         yield check
-    for group, count in passed.items():
-        print(f"pass: {group}: {count} of them")
+
+
+def _table(checks: Sequence[Check]) -> None:
+    """Prints a line a group: how many were checked and passed, or why they were not."""
+    groups: dict[str, list[Check]] = {}
+    for check in checks:
+        groups.setdefault(check.group, []).append(check)
+    for group, some in groups.items():
+        made = [check for check in some if check.state != "not checked"]
+        passed = sum(check.state == "pass" for check in made)
+        said = [f"{passed} of {len(made)} pass"] if made else []
+        for check in some:
+            if check.state == "not checked":
+                said.append(f"{check.count} not checked ({check.text})")
+        print(f"{group}: {'; '.join(said)}")
