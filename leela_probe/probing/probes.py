@@ -4,7 +4,7 @@ The score of square j is (W_x x_j) . (W_z x_g) / sqrt(rank), x the activations o
 given square; a softmax over the squares makes it a probability (Jenner et al. 2024, section 4; the
 constant that the paper adds changes nothing under a softmax and is left out). The probes of all
 layers, questions, splits and seeds are one tensor and learn in the same passes over the data; each
-comes out as if it had been trained alone. Stands on `rows`, `targets`, `folds` and `recipes`.
+comes out as if it had been trained alone, but for rounding. Stands on `rows`, `targets`, `folds` and `recipes`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from leela_probe.probing.folds import Split
@@ -160,8 +160,9 @@ def train(
 ) -> Probes:
     """Probes for each site, question, split and seed, trained in the same passes over the rows.
 
-    A step takes the loss of each probe over those puzzles of the batch that are on its training
-    side and have an answer; Adam treats every weight by itself, so no probe sees another.
+    Each split goes through the puzzles of its own training side, in the same order as the others,
+    and takes a step after every `batch_size` of them, over those that have an answer; gradients of
+    a batch add up meanwhile. Adam treats every weight by itself, so no probe sees another.
 
     Args:
         rows: the activations.
@@ -179,17 +180,14 @@ def train(
     _check(rows, questions, splits, recipe)
     layout = tuple(
         Probe(question=question, split=split, seed=seed)
-        for question in range(len(questions))
         for split in range(len(splits))
+        for question in range(len(questions))
         for seed in recipe.seeds
     )
     job = _Job(rows, questions, splits, recipe, layout, torch.device(device))
-    used = np.flatnonzero(np.any([split.train for split in splits], axis=0))
     draw = np.random.default_rng([order_seed, rows.boards])
     for epoch in range(recipe.epochs):
-        order = draw.permutation(used) if recipe.shuffle else used
-        for start in range(0, len(order), recipe.batch_size):
-            job.step(order[start : start + recipe.batch_size])
+        job.learn(draw.permutation(rows.boards) if recipe.shuffle else np.arange(rows.boards))
         going_on = job.end_of(epoch)
         if told is not None:
             told(epoch + 1, recipe.epochs)
@@ -254,12 +252,8 @@ class _Job:
         self.x_weights = weights[:, :, 0].clone().requires_grad_()
         self.z_weights = weights[:, :, 1].clone().requires_grad_()
         self.kept = [weights[:, :, 0].clone(), weights[:, :, 1].clone()]
-        self.optimiser = torch.optim.Adam(
-            [self.x_weights, self.z_weights],
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            foreach=False,
-        )
+        self.parts = [np.flatnonzero(split_of == number) for number in range(len(splits))]
+        self.optimisers = [self._optimiser(part) for part in self.parts]
         shape = (len(rows.sites), len(splits), rows.width)
         self.split_mean = torch.zeros(shape, device=device, dtype=kind)
         self.split_deviation = torch.ones(shape, device=device, dtype=kind)
@@ -272,6 +266,22 @@ class _Job:
         self.best_epoch = torch.zeros(each, dtype=torch.int64, device=device)
         self.going = torch.ones(each, dtype=torch.bool, device=device)
         self.losses: list[Tensor] = []
+
+    def _optimiser(self, part: Int64[np.ndarray, " probe"]) -> torch.optim.Optimizer:
+        """Adam for the probes of one split, which stand side by side, and no others."""
+        slices = []
+        for weights in (self.x_weights, self.z_weights):
+            if weights.grad is None:
+                weights.grad = torch.zeros_like(weights)
+            own = weights.detach()[:, part[0] : part[-1] + 1].requires_grad_()
+            own.grad = weights.grad[:, part[0] : part[-1] + 1]
+            slices.append(own)
+        return torch.optim.Adam(
+            slices,
+            lr=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+            foreach=False,
+        )
 
     def _normalise(self) -> None:
         """Mean and deviation of every number over the squares of each split's training side."""
@@ -291,9 +301,9 @@ class _Job:
         self.split_deviation.copy_(deviation)
 
     def loss(
-        self, boards: Int64[np.ndarray, " board"], chosen: Bool[np.ndarray, "probe board"]
-    ) -> Float[Tensor, "layer probe board"]:
-        """Cross entropy of each probe on each board, in nats; 0 where it is not chosen."""
+        self, boards: Int64[np.ndarray, " board"], weight: Float[np.ndarray, "probe board"]
+    ) -> Float[Tensor, "layer probe"]:
+        """Weighted sums over boards of each probe's cross entropy, in nats."""
         values = self.rows.read(boards).to(self.device)
         if not bool(torch.isfinite(values.sum())):
             raise ValueError(
@@ -314,16 +324,29 @@ class _Job:
         losses = F.cross_entropy(
             found.flatten(0, 2), answer.expand(layers, -1, -1).flatten(), reduction="none"
         ).view(found.shape[:3])
-        return losses * torch.from_numpy(chosen).to(self.device)
+        return (losses * torch.from_numpy(weight).to(losses)).sum(dim=2)
 
-    def step(self, boards: Int64[np.ndarray, " board"]) -> None:
-        """One step of every probe."""
-        chosen = self.learns[:, boards]
-        losses = self.loss(boards, chosen)
-        count = torch.from_numpy(chosen.sum(axis=1)).clamp(min=1).to(self.device)
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward((losses.sum(dim=2) / count).sum())
-        self.optimiser.step()
+    def learn(self, order: Int64[np.ndarray, " board"]) -> None:
+        """One pass over the rows in this order."""
+        order = order[np.any([split.train for split in self.splits], axis=0)[order]]
+        weight = np.zeros(self.learns.shape)
+        stepping: dict[int, list[int]] = {}  # so far into the order -> the splits whose batch ends
+        for number, split in enumerate(self.splits):
+            places = np.flatnonzero(split.train[order])
+            for batch in _portions(places, self.recipe.batch_size):
+                here = np.ix_(self.parts[number], order[batch])
+                weight[here] = self.learns[here]
+                weight[here] /= weight[here].sum(axis=1, keepdims=True).clip(min=1)
+                last = batch[-1] == places[-1]
+                stepping.setdefault(len(order) if last else int(batch[-1]) + 1, []).append(number)
+        start = 0
+        for end in sorted(stepping):
+            for boards in _portions(order[start:end], self.recipe.batch_size):
+                torch.autograd.backward(self.loss(boards, weight[:, boards]).sum())
+            for number in stepping[end]:
+                self.optimisers[number].step()
+                self.optimisers[number].zero_grad(set_to_none=False)
+            start = end
 
     def end_of(self, epoch: int) -> bool:
         """Keeps the weights that are better than before; False if all probes have stopped."""
@@ -347,7 +370,7 @@ class _Job:
         total = torch.zeros_like(self.best)
         used = np.flatnonzero(self.validates.any(axis=0))
         for boards in _portions(used, self.recipe.batch_size):
-            total += self.loss(boards, self.validates[:, boards]).sum(dim=2)
+            total += self.loss(boards, self.validates[:, boards].astype(float))
         return total / torch.from_numpy(self.validates.sum(axis=1)).to(self.device)
 
     def finish(self) -> Probes:

@@ -18,7 +18,7 @@ class Recipe:
         rank: of the bilinear form.
         learning_rate: of Adam.
         weight_decay: of Adam, added to the gradient.
-        batch_size: puzzles in a step.
+        batch_size: puzzles of a split's training side in a step.
         epochs: passes over the puzzles, at most.
         shuffle: in a new order every epoch; False goes through them as they come.
         normalise: numbers of the condition and of every square are scaled to mean 0 and standard
