@@ -90,7 +90,9 @@ def names_differing_targets(patterns: pd.Series) -> pd.Series:
         >>> names_differing_targets(pd.Series(["112", "121", "11"])).tolist()
         [True, False, False]
     """
-    differ = [len(text) >= 3 and text[0] != text[2] for text in patterns.astype(object).map(str)]
+    from leela_probe.puzzles.patterns import first_and_third_differ
+
+    differ = [first_and_third_differ(str(text)) for text in patterns.astype(object)]
     return pd.Series(differ, index=patterns.index, dtype=bool)
 
 
@@ -274,7 +276,10 @@ def _verdicts(path: Path) -> tuple[pd.Series, list[str]]:
 
     if not path.is_file():
         raise FileNotFoundError(f"no table at {path}")
-    table = pd.read_csv(path, dtype=str) if path.suffix == ".csv" else pd.read_parquet(path)
+    if path.suffix == ".csv":
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    else:
+        table = pd.read_parquet(path)
     lacking = [name for name in ("puzzle_id", "verdict") if name not in table.columns]
     if lacking:
         raise ValueError(f"{path} has no column {lacking[0]}: expected a table with verdicts")

@@ -136,7 +136,9 @@ def _table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"no table at {path}: expected one written by leela-probe corrupt")
     if path.suffix == ".csv":
-        return pd.read_csv(path, dtype={"puzzle_id": str, "pattern": str, "game_id": str})
+        names = {"puzzle_id": str, "pattern": str, "game_id": str}
+        # only what is empty is missing: a puzzle may be called NA
+        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     try:
         return pyarrow.parquet.read_table(path).to_pandas()
     except pyarrow.ArrowInvalid as error:

@@ -6,11 +6,12 @@ the first move landed (it takes back), and the third move goes elsewhere. Stands
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import chess
 
-__all__ = ["label", "same_target"]
+__all__ = ["first_and_third_differ", "label", "same_target", "targets"]
 
 
 def label(moves: Sequence[chess.Move]) -> str:
@@ -31,6 +32,27 @@ def label(moves: Sequence[chess.Move]) -> str:
     for move in moves:
         numbers.setdefault(move.to_square, len(numbers) + 1)
     return ("-" if len(numbers) > 9 else "").join(str(numbers[move.to_square]) for move in moves)
+
+
+def targets(label: str) -> tuple[int, ...]:
+    """The numbers of the target squares in a label, a number a move; none where it has none.
+
+    Example:
+        >>> targets("112"), targets("1-2-3-4-5-6-7-8-9-10-1")[-2:], targets("")
+        ((1, 1, 2), (10, 1), ())
+    """
+    return tuple(map(int, re.findall(r"\d+" if "-" in label else r"\d", label)))
+
+
+def first_and_third_differ(label: str) -> bool:
+    """Whether a label says that the first and the third move go to different squares (W4).
+
+    Example:
+        >>> [first_and_third_differ(label) for label in ("112", "121", "11", "1-2-1-3-4-5-6-7-8")]
+        [True, False, False, False]
+    """
+    numbers = targets(label)
+    return len(numbers) >= 3 and numbers[0] != numbers[2]
 
 
 def same_target(moves: Sequence[chess.Move], first: int, second: int) -> bool | None:

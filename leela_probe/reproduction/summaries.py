@@ -18,6 +18,7 @@ from jaxtyping import Float32, Float64
 from leela_probe.experiments import categories, effect_tables
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
+from leela_probe.puzzles.patterns import first_and_third_differ, targets
 from leela_probe.statistics import comparisons, stats
 
 __all__ = [
@@ -50,9 +51,7 @@ def split(patterns: pd.Series, name: str) -> pd.Series:
         >>> split(pd.Series(["112", "123"]), "different_targets").tolist()
         [False, True]
     """
-    different = (
-        patterns.astype(str).map(lambda label: label.replace("-", "")[:3] == "123").astype(bool)
-    )
+    different = patterns.astype(str).map(lambda label: targets(label)[:3] == (1, 2, 3)).astype(bool)
     if name == "all":
         return different | True
     if name not in SPLITS:
@@ -262,8 +261,7 @@ def ablations(
         labels = labels.str.replace(r"^.*: ", "", regex=True)
     table = table.assign(curve=labels.astype(object))
     if differing:
-        names = table["pattern"].astype(str).str.replace("-", "")
-        table = table[(names.str.len() >= 3) & (names.str[0] != names.str[2])]
+        table = table[table["pattern"].astype(str).map(first_and_third_differ).astype(bool)]
     return table
 
 

@@ -3,7 +3,7 @@
 Effects are positive where an intervention hurts the move, in the unit of the measure (log odds in
 nats). Every table says in `interval` what its `low` and `high` are and in `reason` why they are
 missing; quantiles of puzzles stand in columns of their own and are no intervals. Comparisons and
-tests are in `comparisons`. Stands on `observations`, `intervals`.
+tests are in `comparisons`. Stands on `observations`, `intervals` and `puzzles.patterns`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from leela_probe.puzzles.patterns import first_and_third_differ
 from leela_probe.statistics.intervals import (
     Estimates,
     mean_intervals,
@@ -238,7 +239,7 @@ def pattern_effects(
     counts = counts.sort_index().sort_values(ascending=False, kind="stable")
     large = [name for name in counts.index if counts[name] >= minimum]
     rare = [name for name in counts.index if counts[name] < minimum]
-    apart = patterns.map(lambda label: len(label) >= 3 and label[0] != label[2])
+    apart = patterns.map(first_and_third_differ).astype(bool)
     parts: list[tuple[str, str, pd.Series]] = [
         ("all puzzles", "all", patterns.notna()),
         ("1st target ≠ 3rd target", "headline", apart),

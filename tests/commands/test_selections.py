@@ -69,6 +69,20 @@ def test_a_table_without_a_measured_puzzle_says_where_to_look(tmp_path: Path) ->
         selections.read(path, differing_targets=True)
 
 
+def test_patterns_of_more_than_nine_targets_are_read_by_number() -> None:
+    long = "-4-5-6-7-8-9-10-11"
+    found = pd.Series(["1-2-1-3" + long, "1-1-2-3" + long, "1-2-3-3" + long, None])
+    assert selections.names_differing_targets(found).tolist() == [False, True, True, False]
+
+
+def test_a_puzzle_called_na_keeps_its_verdict(tmp_path: Path) -> None:
+    kept, found = tmp_path / "filtered.csv", tmp_path / "pairs.csv"
+    kept.write_text("puzzle_id,verdict\nx,kept\nNA,kept\n")
+    found.write_text("puzzle_id,verdict\nNA,found\nx,weak_notices\n")
+    reasons, _ = selections.exclusions([kept, found])
+    assert reasons.fillna("kept").tolist() == ["weak_notices", "kept"]
+
+
 def test_mixed_measures_have_no_unit(residual: Path) -> None:
     table = selections.read(residual)
     assert selections.unit(table) == ("nats", "log-odds reduction")

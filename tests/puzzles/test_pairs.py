@@ -99,6 +99,14 @@ def test_the_nearest_partner_of_each_puzzle_is_read(corrupted_table):
     ]
 
 
+@pytest.mark.parametrize("name", ["NA", "null", "nan", "None", "1e5", "007"])
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_a_puzzle_may_be_called_what_programs_write_for_a_gap(tmp_path, name, ending):
+    row = {**corrupt_rows()[0], "puzzle_id": name, "game_id": name}
+    (pair,) = pairs.read(write(tmp_path / f"pairs{ending}", [row], corruptions.SCHEMA))
+    assert (pair.puzzle_id, pair.game_id) == (name, name)
+
+
 @pytest.mark.parametrize(
     ("ranks", "expected"),
     [((2,), [("00123", 2)]), ((1, 2), [("00123", 1), ("00123", 2), ("00456", 1)])],

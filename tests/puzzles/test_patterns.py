@@ -36,3 +36,24 @@ def test_more_than_nine_targets_are_told_apart():
     moves = [chess.Move(63, square) for square in range(12)]
     assert patterns.label(moves) == "1-2-3-4-5-6-7-8-9-10-11-12"
     assert patterns.label(moves[:9]) == "123456789"
+
+
+@pytest.mark.parametrize(
+    "squares", [(1, 2, 1), (1, 1, 2), (1, 2, 3), (1, 2, 2), (1, 1, 1), (1, 1), (1,)]
+)
+@pytest.mark.parametrize("more", [0, 5, 12], ids=["alone", "few more", "past nine"])
+def test_a_label_tells_what_the_moves_tell(squares, more):
+    moves = [chess.Move(63, square) for square in (*squares, *range(20, 20 + more))]
+    label = patterns.label(moves)
+    assert ("-" in label) == (len({move.to_square for move in moves}) > 9)
+    same = patterns.same_target(moves, 1, 3)
+    assert patterns.first_and_third_differ(label) == (same is False)
+    numbers = patterns.targets(label)
+    assert [numbers.index(number) for number in numbers] == [
+        [move.to_square for move in moves].index(move.to_square) for move in moves
+    ]
+
+
+def test_a_missing_label_tells_nothing():
+    assert patterns.targets("nan") == ()
+    assert not patterns.first_and_third_differ("<NA>")

@@ -112,6 +112,13 @@ def test_patterns_stand_apart_with_the_rare_ones_pooled(single: pd.DataFrame) ->
     assert table["estimate"][2] == pytest.approx(of_112.mean())
 
 
+def test_patterns_of_more_than_nine_targets_count_by_number(single: pd.DataFrame) -> None:
+    long = {"112": "1-1-2-3-4-5-6-7-8-9-10", "111": "1-2-1-3-4-5-6-7-8-9-10"}
+    rows = single.assign(pattern=single["pattern"].astype(object).replace(long))
+    counts = stats.pattern_effects(rows, minimum=10, resamples=20)["n"].tolist()
+    assert counts == stats.pattern_effects(single, minimum=10, resamples=20)["n"].tolist()
+
+
 def test_percentile_curves_are_quantiles_with_order_statistics(single: pd.DataFrame) -> None:
     rows = single.assign(game_id=None)
     table = stats.percentile_curves(rows, by=("direction",), percentiles=(10.0, 50.0, 99.0))
