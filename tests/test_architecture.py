@@ -19,7 +19,8 @@ ROOMS = {
     # telling
     "commands": [
         "demo", "golden", "reproduce",
-        "calibrate", "patch", "plot", "probe", "stats", "terminal", "options", "listings",
+        "calibrate", "patch", "sweeping", "plot", "probe", "stats", "terminal", "options", "listings",
+        "questions",
         "readings", "progress", "findings", "selections",
     ],
     "reproduction": [
@@ -34,7 +35,7 @@ ROOMS = {
     ],
     # asking
     "experiments": [
-        "screen", "effects", "actions", "sweeps", "piece_heads", "attention_reading",
+        "screen", "precision", "effects", "actions", "sweeps", "piece_heads", "attention_reading",
         "effect_tables", "effect_figures", "categories", "held_out",
     ],
     # counting and drawing: they take tables, from any room
@@ -73,7 +74,7 @@ NEEDS_TORCH = {
     "experiments.actions", "experiments.attention_reading",
     "probing.causal", "probing.predictions", "probing.probe_files", "probing.probes",
     "probing.rows", "probing.stage",
-    "experiments.effects", "experiments.piece_heads", "experiments.screen", "experiments.sweeps",
+    "experiments.effects", "experiments.piece_heads", "experiments.precision", "experiments.screen", "experiments.sweeps",
     "networks.activations", "networks.fusion", "networks.graph", "networks.interventions",
     "networks.measures", "networks.network", "networks.operators", "networks.patching",
     "networks.places", "networks.sites", "networks.verification",

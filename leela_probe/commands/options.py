@@ -48,7 +48,7 @@ def numbers(text: str | None, option: str) -> list[int] | None:
     """The numbers of a list such as 3 or 8-11 or 0,5,10; None stays None.
 
     Raises:
-        typer.BadParameter: if it is no such list.
+        typer.BadParameter: if it is no such list, a range runs backwards or a number comes twice.
 
     Example:
         >>> numbers("0,8-11", "--layers")
@@ -63,8 +63,15 @@ def numbers(text: str | None, option: str) -> list[int] | None:
             raise typer.BadParameter(
                 f"{part!r} is no number and no range such as 8-11", param_hint=repr(option)
             )
-        first = int(match[1])
-        found.extend(range(first, int(match[2] or first) + 1))
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise typer.BadParameter(
+                f"{part.strip()} runs backwards: write {last}-{first}", param_hint=repr(option)
+            )
+        found.extend(range(first, last + 1))
+    twice = [number for number in found if found.count(number) > 1]
+    if twice:
+        raise typer.BadParameter(f"{twice[0]} comes twice in {text!r}", param_hint=repr(option))
     return found
 
 
@@ -185,6 +192,24 @@ Format = Annotated[
     int | None,
     _else("as the file says", "1 to 5, 132 or 133.", metavar="N", rich_help_panel=_RUNNING),
 ]
+TakenPolicyHead = Annotated[
+    str | None,
+    _else(
+        "vanilla",
+        "Of several in a .pb.gz: vanilla, optimistic, soft, opponent.",
+        metavar="NAME",
+        rich_help_panel=_RUNNING,
+    ),
+]
+TakenValueHead = Annotated[
+    str | None,
+    _else(
+        "winner",
+        "Of several in a .pb.gz: winner, q, st.",
+        metavar="NAME",
+        rich_help_panel=_RUNNING,
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace a finished output.", rich_help_panel=_RUNNING)
 ]
@@ -203,7 +228,11 @@ Moves = Annotated[
     str, typer.Option(help="Moves played from it: 'e2e4 c7c5'.", metavar="UCI", show_default=False)
 ]
 Positions = Annotated[
-    Path | None, typer.Option(help="A file with FEN or FEN|uci uci a line.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        help="A file with FEN or FEN|uci uci a line, # before comments; - reads standard input.",
+        metavar="FILE",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
 Top = Annotated[int, typer.Option(help="How many moves the table shows.", min=1, metavar="N")]

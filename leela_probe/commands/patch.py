@@ -7,16 +7,14 @@ work.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leela_probe.commands import options, terminal
+from leela_probe.commands import options, sweeping, terminal
 
 if TYPE_CHECKING:
-    from leela_probe.experiments.sweeps import Sweep
     from leela_probe.networks.network import Network
     from leela_probe.positions.planes import History
 
@@ -92,6 +90,40 @@ _Steps = Annotated[
         rich_help_panel=_WANTED,
     ),
 ]
+_Check = Annotated[
+    int | None,
+    typer.Option(
+        help="With --screen: measure all places of N puzzles and say how ranks agree.",
+        metavar="N",
+        min=1,
+        rich_help_panel=_WANTED,
+    ),
+]
+_Ranks = Annotated[
+    str,
+    typer.Option(
+        help="Which partners of each puzzle: 1 is the nearest, 1-3 the first three.",
+        metavar="LIST",
+        rich_help_panel=_WANTED,
+    ),
+]
+_Action = Annotated[
+    str,
+    typer.Option(
+        help="patch, zero, mean or resample (over held-out positions), or scale:FACTOR.",
+        metavar="NAME",
+        rich_help_panel=_WANTED,
+    ),
+]
+_Boards = Annotated[
+    int,
+    typer.Option(
+        help="For mean and resample: how many held-out positions.",
+        min=1,
+        metavar="N",
+        rich_help_panel=_WANTED,
+    ),
+]
 _Batch = Annotated[
     int | None,
     typer.Option(
@@ -129,25 +161,37 @@ def residual(
     layers: _Layers = None,
     measure: _Measure = "log_odds",
     direction: _Direction = "noising",
+    action: _Action = "patch",
+    boards: _Boards = 64,
     screen: _Screen = None,
     steps: _Steps = 1,
+    check: _Check = None,
     history: _History = "filled",
     limit: _Limit = None,
+    ranks: _Ranks = "1",
     seed: _Seed = 0,
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Patch the residual stream, one square of one layer at a time.
+    """Patch or ablate the residual stream, one square of one layer at a time.
 
     In residual towers the stream is the output of each block.
     """
     from leela_probe.experiments import sweeps
 
+    chosen = options.numbers(layers, "--layers")
+    if where == "embedding" and layers is not None:
+        raise typer.BadParameter("the embedding comes before all layers", param_hint="'--layers'")
     network = terminal.load(net, device, dtype)
-    sweep = sweeps.residual(network, where=where, layers=options.numbers(layers, "--layers"))
-    _run(network, sweep, {"where": where, "layers": layers}, pairs, out, _settings(locals()))
+    settings = sweeping.settings(locals())
+    sweep = sweeping.swept(
+        lambda done: sweeps.residual(network, where=where, layers=chosen, action=done),
+        network,
+        settings,
+    )
+    sweeping.run(network, sweep, {"where": where, "layers": layers}, pairs, out, settings)
 
 
 @app.command(epilog="Example:\n\nleela-probe patch heads NET pairs.parquet --out h.parquet")
@@ -158,22 +202,30 @@ def heads(
     layers: _Layers = None,
     measure: _Measure = "log_odds",
     direction: _Direction = "noising",
+    action: _Action = "patch",
+    boards: _Boards = 64,
     screen: _Screen = None,
     steps: _Steps = 1,
+    check: _Check = None,
     history: _History = "filled",
     limit: _Limit = None,
+    ranks: _Ranks = "1",
     seed: _Seed = 0,
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Patch the output of each attention head, on all squares."""
+    """Patch or ablate the output of each attention head, on all squares."""
     from leela_probe.experiments import sweeps
 
+    chosen = options.numbers(layers, "--layers")
     network = terminal.load(net, device, dtype)
-    sweep = sweeps.heads(network, layers=options.numbers(layers, "--layers"))
-    _run(network, sweep, {"layers": layers}, pairs, out, _settings(locals()))
+    settings = sweeping.settings(locals())
+    sweep = sweeping.swept(
+        lambda done: sweeps.heads(network, layers=chosen, action=done), network, settings
+    )
+    sweeping.run(network, sweep, {"layers": layers}, pairs, out, settings)
 
 
 @app.command(
@@ -186,22 +238,30 @@ def head_squares(
     head: _Head,
     measure: _Measure = "log_odds",
     direction: _Direction = "noising",
+    action: _Action = "patch",
+    boards: _Boards = 64,
     screen: _Screen = None,
     steps: _Steps = 1,
+    check: _Check = None,
     history: _History = "filled",
     limit: _Limit = None,
+    ranks: _Ranks = "1",
     seed: _Seed = 0,
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Patch one head's output, one query square at a time."""
+    """Patch or ablate one head's output, one query square at a time."""
     from leela_probe.experiments import sweeps
 
+    place = options.head(head, "--head")
     network = terminal.load(net, device, dtype)
-    sweep = sweeps.head_squares(network, *options.head(head, "--head"))
-    _run(network, sweep, {"head": head}, pairs, out, _settings(locals()))
+    settings = sweeping.settings(locals())
+    sweep = sweeping.swept(
+        lambda done: sweeps.head_squares(network, *place, action=done), network, settings
+    )
+    sweeping.run(network, sweep, {"head": head}, pairs, out, settings)
 
 
 @app.command(
@@ -215,9 +275,18 @@ def entry(
     query_ply: _TakePly = 1,
     key_ply: _TakePly = 3,
     method: _Method = "zero",
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls",
+            help="Also single other entries: of its row, of its column, of like weight.",
+            rich_help_panel=_WANTED,
+        ),
+    ] = False,
     measure: _Measure = "log_odds",
     history: _History = "filled",
     limit: _Limit = None,
+    ranks: _Ranks = "1",
     seed: _Seed = 0,
     batch_size: _Batch = None,
     device: options.Device = "cpu",
@@ -232,11 +301,19 @@ def entry(
     from leela_probe.experiments import sweeps
 
     network = terminal.load(net, device, dtype)
+    settings = sweeping.settings(locals())
     sweep = sweeps.entry(
-        network, *options.head(head, "--head"), query_ply=query_ply, key_ply=key_ply, method=method
+        network,
+        *options.head(head, "--head"),
+        query_ply=query_ply,
+        key_ply=key_ply,
+        method=method,
+        controls=controls,
+        seed=seed,
+        history=settings["history"],
     )
     made = {"head": head, "query_ply": query_ply, "key_ply": key_ply, "method": method}
-    _run(network, sweep, made, pairs, out, _settings(locals()))
+    sweeping.run(network, sweep, made | {"controls": controls}, pairs, out, settings)
 
 
 @app.command(
@@ -256,27 +333,45 @@ def entries(
             rich_help_panel=_WANTED,
         ),
     ] = None,
+    together: Annotated[
+        bool,
+        typer.Option(
+            "--together",
+            help="All entries of the list in one run.",
+            rich_help_panel=_WANTED,
+        ),
+    ] = False,
     method: _Method = "zero",
     measure: _Measure = "log_odds",
     screen: _Screen = None,
+    check: _Check = None,
     history: _History = "filled",
     limit: _Limit = None,
+    ranks: _Ranks = "1",
     seed: _Seed = 0,
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Ablate the entries of one head's pattern one by one: all 4,096, or some."""
+    """Ablate entries of one head's pattern one by one (all 4,096, or some), or a set."""
     from leela_probe.experiments import sweeps
 
+    if together and chosen is None:
+        raise typer.BadParameter("belongs to --entries LIST", param_hint="'--together'")
     network = terminal.load(net, device, dtype)
     places = (
         None if chosen is None else [options.entry(text, "--entries") for text in chosen.split(",")]
     )
-    sweep = sweeps.entries(network, *options.head(head, "--head"), chosen=places, method=method)
-    made = {"head": head, "entries": chosen, "method": method}
-    _run(network, sweep, made, pairs, out, _settings(locals()))
+    sweep = sweeps.entries(
+        network,
+        *options.head(head, "--head"),
+        chosen=places,
+        method=method,
+        together=together,
+    )
+    made = {"head": head, "entries": chosen, "method": method, "together": together}
+    sweeping.run(network, sweep, made, pairs, out, sweeping.settings(locals()))
 
 
 @app.command(epilog="Example:\n\nleela-probe patch piece-heads NET pairs.parquet --out p.parquet")
@@ -290,7 +385,7 @@ def piece_heads(
             "--heads",
             help="rule: heads whose attention follows a piece's moves on held-out positions; "
             "jenner2024: the paper's lists, for its network; or a JSON file of "
-            '{"knight": [[layer, head], ...], "bishop": ..., "rook": ...}.',
+            '{"knight": \\[\\[layer, head], ...], "bishop": ..., "rook": ...}.',
             metavar="NAME",
             rich_help_panel=_WANTED,
         ),
@@ -308,6 +403,7 @@ def piece_heads(
     measure: _Measure = "log_odds",
     history: _History = "filled",
     limit: _Limit = None,
+    ranks: _Ranks = "1",
     seed: _Seed = 0,
     batch_size: _Batch = None,
     device: options.Device = "cpu",
@@ -315,17 +411,23 @@ def piece_heads(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Ablate the third target in heads that follow its piece, with two controls."""
-    from leela_probe.experiments import sweeps
+    from leela_probe.experiments import piece_heads, sweeps
 
     network = terminal.load(net, device, dtype)
-    settings = _settings(locals())
+    settings = sweeping.settings(locals())
     listed = _piece_heads(network, chosen, share, seed, settings["history"])
+    sweep = sweeps.piece_heads(network, listed, seed=seed)
+    sizes = piece_heads.control_sizes(listed)
     for piece, found in listed.items():
         names = " ".join(f"{layer}.{head}" for layer, head in found) or "none"
-        terminal.console().print(f"{piece} heads ({len(found)}): {names}")
-    sweep = sweeps.piece_heads(network, listed, seed=seed)
-    made = {"heads": {piece: [list(each) for each in found] for piece, found in listed.items()}}
-    _run(network, sweep, made, pairs, out, settings)
+        own, control = sizes[piece]
+        fewer = f"; other pieces have only {control} for the control" if control < own else ""
+        terminal.console().print(f"{piece} heads ({own}): {names}{fewer}")
+    made = {
+        "heads": {piece: [list(each) for each in found] for piece, found in listed.items()},
+        "other_heads": {piece: control for piece, (_, control) in sizes.items()},
+    }
+    sweeping.run(network, sweep, made, pairs, out, settings)
 
 
 @app.command(
@@ -354,15 +456,18 @@ def head_sets(
     ] = None,
     measure: _Measure = "log_odds",
     direction: _Direction = "noising",
+    action: _Action = "patch",
+    boards: _Boards = 64,
     history: _History = "filled",
     limit: _Limit = None,
+    ranks: _Ranks = "1",
     seed: _Seed = 0,
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Patch several heads at once, set by set."""
+    """Patch or ablate several heads at once, set by set."""
     from leela_probe.experiments import sweeps
 
     if (sets is None) == (margin is None):
@@ -376,73 +481,11 @@ def head_sets(
             for group in sets.split(",")
         ]
     )
-    sweep = sweeps.head_sets(network, chosen)
-    _run(network, sweep, {"sets": sets, "pairs": margin}, pairs, out, _settings(locals()))
-
-
-_SETTINGS = ("measure", "direction", "limit", "seed", "batch_size", "overwrite")
-
-
-def _settings(given: dict[str, Any]) -> dict[str, Any]:
-    """What the running of every sweep takes, out of a subcommand's arguments."""
-    from leela_probe.positions.planes import History
-
-    kinds = [kind.value for kind in History]
-    return {name: given[name] for name in _SETTINGS if name in given} | {
-        "history": History(options.choice(given["history"], kinds, "--history")),
-        "screen": given.get("screen"),
-        "steps": given.get("steps", 1),
-    }
-
-
-def _run(
-    network: Network,
-    sweep: Sweep,
-    made: Mapping[str, object],
-    pairs: Path,
-    out: Path,
-    settings: dict[str, Any],
-) -> None:
-    from leela_probe.commands import listings
-    from leela_probe.experiments import effects, screen
-    from leela_probe.networks.measures import MEASURES
-
-    options.choice(settings["measure"], MEASURES, "--measure")
-    options.choice(settings.get("direction", "noising"), effects.DIRECTIONS, "--direction")
-    best, steps = settings.pop("screen"), settings.pop("steps")
-    if network.dtype != "float32":
-        terminal.console().print(
-            f"{network.dtype} moves the probability of a move by up to {network.parity:.1e} "
-            "(on four positions, against float32)"
-        )
-    with terminal.stage("patch") as told:
-        if best is None:
-            finished = effects.run(
-                network, pairs, sweep, out, options=dict(made), progress=told, **settings
-            )
-        else:
-            finished = screen.run(
-                network,
-                pairs,
-                sweep,
-                out,
-                best=best,
-                steps=steps,
-                options=dict(made),
-                progress=told,
-                **settings,
-            )
-    meanings = {
-        "measured": "changed runs",
-        "no_partner": "puzzles without a corrupted partner",
-        "other_side_to_move": "the partner has the other side to move",
-        "illegal_in_partner": "the first move is illegal in the partner",
-        "illegal_first_move": "the first move is illegal",
-        "only_legal_move": "the first move has no rival",
-        "nothing_to_change": sweep.reason,
-    }
-    terminal.console().print(listings.funnel(finished.counts, meanings))
-    print(f"wrote {finished.path} and {finished.manifest_path.name}")
+    settings = sweeping.settings(locals())
+    sweep = sweeping.swept(
+        lambda done: sweeps.head_sets(network, chosen, action=done), network, settings
+    )
+    sweeping.run(network, sweep, {"sets": sets, "pairs": margin}, pairs, out, settings)
 
 
 def _piece_heads(

@@ -13,7 +13,16 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
-__all__ = ["MEASURED", "SCHEMA", "VERDICTS", "EffectTable", "measured", "read", "to_pandas"]
+__all__ = [
+    "MEASURED",
+    "SCHEMA",
+    "VERDICTS",
+    "EffectTable",
+    "measured",
+    "pairs_by_verdict",
+    "read",
+    "to_pandas",
+]
 
 _NAME, _PLACE = pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), pyarrow.int16()
 _NUMBER = pyarrow.float32()
@@ -96,6 +105,24 @@ def read(path: str | Path) -> EffectTable:
             "leela-probe patch writes it"
         )
     return to_pandas(table)
+
+
+def pairs_by_verdict(path: str | Path) -> dict[str, int]:
+    """How many pairs of the table in a file got each verdict, whatever the number of their rows.
+
+    Args:
+        path: a table that `effects.run` has written.
+    """
+    columns = ["puzzle_id", "rank", "verdict"]
+    if Path(path).suffix == ".csv":
+        types = {name: _plain(SCHEMA.field(name).type) for name in columns}
+        chosen = pyarrow.csv.ConvertOptions(include_columns=columns, column_types=types)
+        table = pyarrow.csv.read_csv(path, convert_options=chosen)
+    else:
+        table = pyarrow.parquet.read_table(path, columns=columns)
+    pairs = table.to_pandas().drop_duplicates()
+    counts = pairs["verdict"].value_counts()
+    return {verdict: int(counts.get(verdict, 0)) for verdict in VERDICTS}
 
 
 def to_pandas(table: pyarrow.Table) -> EffectTable:
