@@ -31,7 +31,7 @@ def decompressed(file: io.BufferedIOBase) -> io.BufferedIOBase:
     """
     magic = file.read(4)
     file.seek(0)
-    if magic == b"\x28\xb5\x2f\xfd":
+    if magic == b"\x28\xb5\x2f\xfd" or (magic[1:] == b"\x2a\x4d\x18" and magic[0] & 0xF0 == 0x50):
         return io.BufferedReader(_ZstandardFrames(file), 1 << 18)
     if magic[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=file)

@@ -32,6 +32,17 @@ def test_frames_one_after_the_other_read_as_one_file():
     assert decompressed(io.BytesIO(packed)).read() == TEXT
 
 
+@pytest.mark.parametrize("first", [0x50, 0x5A, 0x5F])
+def test_a_zstandard_file_may_begin_with_a_frame_to_skip(first):
+    skippable = bytes([first]) + b"\x2a\x4d\x18\x04\x00\x00\x00abcd"
+    assert decompressed(io.BytesIO(skippable + zstd(TEXT))).read() == TEXT
+
+
+def test_text_that_begins_like_a_frame_to_skip_is_text():
+    for text in (b"\x60\x2a\x4d\x18", b"P*M", b"P"):
+        assert decompressed(io.BytesIO(text)).read() == text
+
+
 @given(st.integers(5, len(ZSTD) - 1))
 def test_a_zstandard_file_cut_anywhere_is_damaged(length):
     with pytest.raises(DAMAGE):
