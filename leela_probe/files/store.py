@@ -47,6 +47,7 @@ Progress = Callable[[int, "int | None", Mapping[str, int]], object]
 """Told input rows done, input rows in all (None if unknown) and how many of each verdict."""
 
 FINGERPRINT = b"fingerprint"
+_BEGUN = ("manifest.json", "plan.json")  # what an unfinished run is of, the later one first
 
 
 class PlanChangedError(ValueError):
@@ -130,7 +131,7 @@ class Stage:
         PlanChangedError: the output was begun with other inputs, options or versions.
         ChangedInputError: a file is no longer what was loaded.
         StageBusyError: another process is at work on it.
-        ValueError: the name ends neither in .parquet nor in .csv.
+        ValueError: the name ends neither in .parquet nor in .csv, or is that of an input.
 
     Example:
         >>> import tempfile
@@ -179,6 +180,7 @@ class Stage:
         self._done = 0
         self._parts = 0
         self._files = {key: bundled.resolve(file) for key, file in inputs.items()}
+        self._refuse_inputs()
         self._stamps = {key: disk.stamp(file) for key, file in self._files.items()}
         facts = {
             key: {"file": file.name, "bytes": file.stat().st_size, "sha256": disk.sha256(file)}
@@ -195,6 +197,15 @@ class Stage:
             "format": self.path.suffix[1:],
         }
 
+    def _refuse_inputs(self) -> None:
+        for out in (self.path, manifest_path(self.path)):
+            for key, file in self._files.items():
+                if out.exists() and out.samefile(file):
+                    raise ValueError(
+                        f"the output {str(out)!r} is the file that {key} is read from: "
+                        f"name another output"
+                    )
+
     # Holding the folder
 
     def __enter__(self) -> Stage:
@@ -202,7 +213,7 @@ class Stage:
             with self._told_what_is_kept():
                 self._open()
         except BaseException:
-            self._let_go()
+            self._leave()
             raise
         return self
 
@@ -212,6 +223,9 @@ class Stage:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         try:
             if self._lock is not None and not self._has_parts and not self.assembled:
                 with suppress(OSError):
@@ -220,6 +234,9 @@ class Stage:
             self._let_go()
 
     def _open(self) -> None:
+        finished = self.path.exists() and not self._overwrite
+        if not finished or self._partial.exists():
+            self._hold()  # before anything is said of what another process may be working on
         earlier = self._earlier_plan()
         differences = [] if earlier is None else list(_differences(earlier, self._plan))
         kept = self._has_parts or self.assembled
@@ -229,25 +246,29 @@ class Stage:
                 f"Run it again with the earlier ones to go on, or say that it shall be "
                 f"overwritten (or delete {str(self._partial)!r}) to start anew"
             )
-        if self.path.exists() and not self._overwrite and not self.assembled:
+        if finished and not self.assembled:
             begun = " A run that was to overwrite it has been begun." if kept else ""
             raise FileExistsError(
                 f"{str(self.path)!r} is finished; choose another name for the output, or say that "
                 f"it shall be overwritten.{begun}"
             )
-        self._partial.mkdir(exist_ok=True)
-        self._lock = (self._partial / "lock").open("w")
-        if not disk.hold(self._lock):
-            raise StageBusyError(
-                f"another process is working on {str(self.path)!r}: wait for it or stop it first"
-            )
         if earlier is None or differences:
             self._clear()
             self._write("plan.json", lambda file: file.write(_json(self._plan)))
 
+    def _hold(self) -> None:
+        self._partial.mkdir(exist_ok=True)
+        lock = (self._partial / "lock").open("w")
+        if not disk.hold(lock):
+            lock.close()
+            raise StageBusyError(
+                f"another process is working on {str(self.path)!r}: wait for it or stop it first"
+            )
+        self._lock = lock
+
     def _earlier_plan(self) -> dict[str, Any] | None:
         """What an unfinished run was begun with; None if there is none."""
-        for name in ("manifest.json", "plan.json"):
+        for name in _BEGUN:
             if (self._partial / name).exists():
                 earlier = json.loads((self._partial / name).read_text("utf-8"))
                 return {key: earlier.get(key) for key in self._plan}
@@ -277,11 +298,10 @@ class Stage:
 
     def _clear(self) -> None:
         """Empty the folder; what says how far it is goes last."""
-        last = ("plan.json", "manifest.json")
         for file in list(self._partial.iterdir()):
-            if file.name not in (*last, "lock"):
+            if file.name not in (*_BEGUN, "lock"):
                 file.unlink()
-        for name in last:
+        for name in reversed(_BEGUN):
             (self._partial / name).unlink(missing_ok=True)
 
     # Parts
@@ -431,6 +451,10 @@ class Stage:
     def _write(self, name: str, content: Callable[[BufferedIOBase], object]) -> None:
         disk.write(self._partial / name, content, temporary=self._partial / f"{name}.tmp")
 
+    @property
+    def _begun(self) -> bool:
+        return any((self._partial / name).exists() for name in _BEGUN)
+
     def _what_is_kept(self) -> str:
         return f"{self._rows:,} finished rows are kept in {str(self._partial)!r}."
 
@@ -441,10 +465,11 @@ class Stage:
         except FileExistsError:
             raise
         except OSError as error:
+            kept = f"{self._what_is_kept()} Run again to go on"
             raise OSError(
                 error.errno,
                 f"could not write {str(self.path)!r}: {error.strerror or error}. "
-                f"{self._what_is_kept()} Run again to go on",
+                f"{kept if self._begun else 'Nothing has been begun'}",
             ) from error
 
 

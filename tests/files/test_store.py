@@ -158,8 +158,7 @@ def test_a_crash_at_any_change_to_the_disk_changes_nothing_in_the_end(
         try:
             run(folder, ending=ending)
         except FileExistsError:  # it crashed after everything was in place
-            leftover = store.partial_path(folder / f"out{ending}")
-            assert list(leftover.iterdir()) in ([], [leftover / "lock"])
+            assert not store.partial_path(folder / f"out{ending}").exists()
         assert files(folder) == expected[ending], f"crash at step {step}"
     assert step > 30
 
@@ -297,11 +296,24 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch, expec
     assert files(tmp_path) == expected[".parquet"]
 
 
-def test_two_at_work_on_one_output_are_kept_apart(tmp_path):
+def test_a_full_disk_at_the_very_start_leaves_nothing_and_promises_nothing(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"No space left on device\. Nothing has been begun$"):
+            run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["numbers.txt"]
+
+
+@pytest.mark.parametrize("options", [{"power": 2}, {"power": 3}], ids=["same", "other"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_at_work_on_one_output_are_kept_apart(tmp_path, options, overwrite):
     def second(done, total, counts):
         if done == 8:
             with pytest.raises(StageBusyError, match="another process is working on"):
-                run(tmp_path)
+                run(tmp_path, options=options, overwrite=overwrite)
 
     finished, _ = run(tmp_path, progress=second)
     assert finished.rows == ROWS
@@ -326,6 +338,26 @@ def test_a_stage_without_rows_is_a_table_without_rows(tmp_path):
 def test_an_ending_that_is_no_table_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.parquet or \.csv, got '.*out\.xlsx'"):
         run(tmp_path, ending=".xlsx")
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_an_output_that_is_an_input_is_refused_whatever_it_is_called(tmp_path, link):
+    source = tmp_path / "numbers.csv"
+    source.write_text("number\n1\n")
+    out = source if link is None else tmp_path / "other.csv"
+    if link is not None:
+        link(source, out)
+    with pytest.raises(ValueError, match=r"\.csv' is the file that dump is read from: name ano"):
+        store.Stage(
+            out,
+            name="squares",
+            inputs={"dump": source},
+            options={},
+            schema=SCHEMA,
+            verdicts=(),
+            overwrite=True,
+        )
+    assert source.read_text() == "number\n1\n"
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
