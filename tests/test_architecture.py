@@ -35,7 +35,8 @@ ROOMS = {
     ],
     # asking
     "experiments": [
-        "screen", "precision", "effects", "actions", "sweeps", "piece_heads", "attention_reading",
+        "screen", "precision", "effects", "actions", "sweeps", "piece_heads",
+        "attention_tables", "attention_reading",
         "effect_tables", "effect_figures", "categories", "held_out",
     ],
     # counting and drawing: they take tables, from any room
@@ -71,7 +72,7 @@ LADDER = [
 NEEDS_TORCH = {
     "reproduction.estimates", "reproduction.golden", "reproduction.golden_networks",
     "reproduction.stages", "reproduction.works",
-    "experiments.actions", "experiments.attention_reading",
+    "experiments.actions", "experiments.attention_reading", "experiments.attention_tables",
     "probing.causal", "probing.predictions", "probing.probe_files", "probing.probes",
     "probing.rows", "probing.stage",
     "experiments.effects", "experiments.piece_heads", "experiments.precision", "experiments.screen", "experiments.sweeps",

@@ -254,11 +254,14 @@ def attention(
     ] = None,
     plies: _Plies = "1,2,3",
     relation: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What the best heads are listed for.", metavar="NAME", rich_help_panel=_WANTED
+            help="What the best heads are listed for \\[default: last ply to first].",
+            metavar="NAME",
+            show_default=False,
+            rich_help_panel=_WANTED,
         ),
-    ] = "3->1",
+    ] = None,
     no_attribution: Annotated[
         bool,
         typer.Option("--no-attribution", help="Take no gradients.", rich_help_panel=_RUNNING),
@@ -275,39 +278,55 @@ def attention(
 
     3->1 is the first move's target looking at the third's; s is a source. The
     rank of an entry among the head's 4,096 has an exact chance level.
+
+    Killed and started again it goes on where it was.
     """
     from leela_probe.commands import findings, readings
     from leela_probe.positions.planes import History
 
     options.choice(history, [kind.value for kind in History], "--history")
     asked = options.numbers(plies, "--plies") or []
+    relation = _relation(relation, asked)
     with terminal.overwriting():
         for path in (out, summary):
             if path is not None:
                 findings.claim(path, findings.TABLES, overwrite=overwrite)
     loaded = terminal.load(network, device, dtype)
-    from leela_probe.experiments import attention_reading
-    from leela_probe.puzzles import pairs
+    from leela_probe.experiments import attention_tables
 
-    table = attention_reading.measure(
-        loaded,
-        pairs.read(puzzles)[:limit],
-        plies=asked,
-        attribution=not no_attribution,
-        history=History(history),
-        batch_size=batch_size,
-        seed=seed,
-    )
-    found = attention_reading.summary(table)
-    known = list(dict.fromkeys(found["relation"]))
-    options.choice(relation, known, "--relation")
-    made: dict[str, Any] = {"plies": asked, "history": history, "limit": limit, "seed": seed}
-    inputs = {"puzzles": puzzles, "network": network}
-    findings.write_table(table, out, name="attention", inputs=inputs, options=made)
+    with terminal.stage("attention") as told:
+        finished = attention_tables.run(
+            loaded,
+            puzzles,
+            out,
+            plies=asked,
+            attribution=not no_attribution,
+            history=History(history),
+            limit=limit,
+            batch_size=batch_size,
+            seed=seed,
+            overwrite=overwrite,
+            progress=told,
+        )
+    found = attention_tables.summary(attention_tables.parts(finished.path))
+    wrote = f"wrote {out}"
     if summary is not None:
-        findings.write_table(found, summary, name="attention summary", inputs=inputs, options=made)
+        findings.write_table(
+            found, summary, name="attention summary", inputs={"attention": out}, options={}
+        )
+        wrote += f" and {summary}"
     terminal.console().print(readings.best_heads(found, relation))
-    print(f"wrote {out}" + ("" if summary is None else f" and {summary}"))
+    print(wrote)
+
+
+def _relation(given: str | None, plies: Sequence[int]) -> str:
+    from leela_probe.experiments import attention_reading
+
+    known = attention_reading.relation_names(plies)
+    if given is not None:
+        return options.choice(given, known, "--relation")
+    first, last = min(plies), max(plies)
+    return f"{last}->{first}" if first < last else f"{first}->{first}s"
 
 
 def _accuracies(

@@ -57,11 +57,20 @@ def best_layers(table: pd.DataFrame) -> Table:
 
 
 def best_heads(found: pd.DataFrame, relation: str) -> Table:
-    """The ten heads with the most attention at a relation, out of `attention_reading.summary`."""
-    shown = Table("head", relation, "elsewhere", "median rank", "top 1", "chance", "p", "n",
-                  box=None, pad_edge=False)  # fmt: skip
+    """The ten heads with the most attention at a relation, out of `attention_tables.summary`."""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("head", relation, "elsewhere", "rank", "top 1", "chance", "p", "nats", "n"):
+        shown.add_column(name, no_wrap=True)
+    shown.caption = (
+        "elsewhere: the same entry in other puzzles. rank: the entry's among 4,096, the median. "
+        "nats: pattern times gradient of the first move's log odds, the mean."
+    )
+    shown.caption_justify = "left"
     rows = found[found["relation"] == relation]
+    if rows.empty:
+        shown.caption = f"{relation}: in every puzzle a square with itself, so no head is listed."
     for row in rows.sort_values("attention", ascending=False).head(10).to_dict("records"):
+        taken = row["attribution"]
         shown.add_row(
             f"{row['layer']}.{row['head']}",
             f"{row['attention']:.4f}",
@@ -70,6 +79,7 @@ def best_heads(found: pd.DataFrame, relation: str) -> Table:
             f"{row['top1']:.1%}",
             f"{row['chance1']:.2%}",
             f"{row['p1']:.1g}",
+            "-" if taken != taken else f"{taken:+.4f}",
             f"{row['n']:,}",
         )
     return shown

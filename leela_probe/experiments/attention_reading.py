@@ -8,25 +8,41 @@ and whose key is the third's, along which information flows from the third to th
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from scipy import stats
 
+from leela_probe.files.store import Progress
 from leela_probe.networks.measures import Runs, log_odds
 from leela_probe.networks.network import Network
 from leela_probe.positions.planes import History
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["ENTRIES", "chance", "measure", "relations", "summary"]
+__all__ = [
+    "AT_ONCE", "ENTRIES", "Patterns", "measure", "patterns", "relation_names", "relations",
+]  # fmt: skip
 
 ENTRIES = 4096
 """Entries of a head's pattern."""
 
-_AT_ONCE = 4
+AT_ONCE = 4
+"""Positions that go through the network at once by default."""
+
+
+def relation_names(plies: Sequence[int] = (1, 2, 3)) -> list[str]:
+    """The names of the relations between moves of these plies.
+
+    Example:
+        >>> relation_names([1, 3])
+        ['1->3', '3->1', '1->1s', '1s->1', '3->3s', '3s->3']
+    """
+    between = [f"{key}->{query}" for key, query in itertools.permutations(plies, 2)]
+    return between + [name for ply in plies for name in (f"{ply}->{ply}s", f"{ply}s->{ply}")]
 
 
 def relations(pair: Pair, plies: Sequence[int] = (1, 2, 3)) -> dict[str, tuple[int, int]]:
@@ -59,14 +75,65 @@ def relations(pair: Pair, plies: Sequence[int] = (1, 2, 3)) -> dict[str, tuple[i
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Patterns:
+    """The patterns of all heads, added up over puzzles.
+
+    Attributes:
+        total: the sum.
+        puzzles: of how many.
+    """
+
+    total: Float[np.ndarray, "layer head query key"]
+    puzzles: int
+
+    def elsewhere(self, table: pd.DataFrame) -> Float[np.ndarray, " row"]:
+        """The mean of the entry of each row over the puzzles without the row's own."""
+        place = tuple(table[name].to_numpy() for name in ("layer", "head", "query", "key"))
+        if self.puzzles < 2:
+            return np.full(len(table), np.nan)
+        return (self.total[place] - table["attention"].to_numpy()) / (self.puzzles - 1)
+
+
+def patterns(
+    network: Network,
+    pairs: Sequence[Pair],
+    *,
+    history: History = History.FILLED,
+    batch_size: int = AT_ONCE,
+    progress: Progress | None = None,
+) -> Patterns:
+    """The sum of the patterns of every head over the puzzles.
+
+    Args:
+        network: an attention body.
+        pairs: the puzzles.
+        history: what stands for positions before the known ones.
+        batch_size: positions at once.
+        progress: told after each batch.
+
+    Raises:
+        ValueError: if the network has no attention patterns, or no pair is given.
+    """
+    _check(network, pairs)
+    total = np.zeros((network.layers, network.heads, 64, 64))
+    for start in range(0, len(pairs), batch_size):
+        some = pairs[start : start + batch_size]
+        total += _run(network, some, history, False)[0].sum(axis=1, dtype=np.float64)
+        if progress is not None:
+            progress(start + len(some), len(pairs), {})
+    return Patterns(total=total, puzzles=len(pairs))
+
+
 def measure(
     network: Network,
     pairs: Sequence[Pair],
     *,
     plies: Sequence[int] = (1, 2, 3),
     attribution: bool = True,
+    among: Patterns | None = None,
     history: History = History.FILLED,
-    batch_size: int = _AT_ONCE,
+    batch_size: int = AT_ONCE,
     seed: int = 0,
 ) -> pd.DataFrame:
     """What each head's pattern holds at each relation of each puzzle.
@@ -78,6 +145,7 @@ def measure(
         attribution: also the pattern times the gradient of the first move's log odds, which is to
             first order what zeroing the entry takes from the log odds. Puzzles whose first move has
             no rival have none (NaN).
+        among: the patterns of all puzzles, if these are some of them.
         history: what stands for positions before the known ones.
         batch_size: positions at once.
         seed: of the order among entries that are equal, so that ranks by chance are uniform.
@@ -91,41 +159,39 @@ def measure(
     Raises:
         ValueError: if the network has no attention patterns, or no pair is given.
     """
+    _check(network, pairs)
+    if not any(relations(pair, plies) for pair in pairs):
+        raise ValueError(f"no puzzle has plies {', '.join(map(str, plies))}: ask for earlier ones")
+    total = np.zeros((network.layers, network.heads, 64, 64))
+    found = []
+    for start in range(0, len(pairs), batch_size):
+        some = pairs[start : start + batch_size]
+        values, products = _run(network, some, history, attribution)
+        total += values.sum(axis=1, dtype=np.float64)
+        for row, pair in enumerate(some):
+            named = relations(pair, plies)
+            if named:
+                product = None if products is None else products[:, row]
+                draw = np.random.default_rng([seed, zlib.crc32(pair.puzzle_id.encode())])
+                found.append(_rows(pair, named, values[:, row], product, draw))
+    table = pd.concat(found, ignore_index=True)
+    among = Patterns(total=total, puzzles=len(pairs)) if among is None else among
+    table.insert(7, "elsewhere", among.elsewhere(table))
+    return table
+
+
+def _check(network: Network, pairs: Sequence[Pair]) -> None:
     if not network.heads:
         raise ValueError(f"{network.name!r} is a {network.body} and has no attention patterns")
     if not pairs:
         raise ValueError("no puzzles to read attention of: give at least one")
-    sites = [f"layer{layer}.pattern" for layer in range(network.layers)]
-    total = np.zeros((network.layers, network.heads, 64, 64))
-    parts = []
-    for start in range(0, len(pairs), batch_size):
-        some = pairs[start : start + batch_size]
-        patterns, gradients = _run(network, some, sites, history, attribution)
-        total += patterns.sum(axis=1, dtype=np.float64)
-        for row, pair in enumerate(some):
-            named = relations(pair, plies)
-            if named:
-                gradient = None if gradients is None else gradients[:, row]
-                draw = np.random.default_rng([seed, start + row])
-                parts.append(_rows(pair, named, patterns[:, row], gradient, draw))
-    if not parts:
-        raise ValueError(f"no puzzle has plies {', '.join(map(str, plies))}: ask for earlier ones")
-    table = pd.concat(parts, ignore_index=True)
-    place = tuple(table[name].to_numpy() for name in ("layer", "head", "query", "key"))
-    others = max(len(pairs) - 1, 1)
-    elsewhere = (total[place] - table["attention"].to_numpy()) / others
-    table.insert(7, "elsewhere", elsewhere if len(pairs) > 1 else np.nan)
-    return table
 
 
 def _run(
-    network: Network,
-    pairs: Sequence[Pair],
-    sites: Sequence[str],
-    history: History,
-    attribution: bool,
+    network: Network, pairs: Sequence[Pair], history: History, attribution: bool
 ) -> tuple[Float[np.ndarray, "layer board head query key"], np.ndarray | None]:
     """Patterns, and pattern times gradient of the log odds."""
+    sites = [f"layer{layer}.pattern" for layer in range(network.layers)]
     encoded = network.encode([pair.clean for pair in pairs], history=history)
     planes = torch.from_numpy(encoded.planes()).to(network.device)
     if not attribution:
@@ -158,14 +224,14 @@ def _run(
         gradients = torch.autograd.grad(log_odds(runs).sum(), tensors)
     else:
         gradients = tuple(torch.zeros_like(tensor) for tensor in tensors)
-    patterns, products = [], []
+    plain, products = [], []
     for site, tensor, gradient in zip(sites, tensors, gradients, strict=True):
         pattern = named[site].read(tensor.detach()).float()
         product = pattern * named[site].read(gradient).float()
         product[~good] = torch.nan
-        patterns.append(pattern.cpu().numpy())
+        plain.append(pattern.cpu().numpy())
         products.append(product.cpu().numpy())
-    return np.stack(patterns), np.stack(products)
+    return np.stack(plain), np.stack(products)
 
 
 def _rows(
@@ -203,66 +269,3 @@ def _rows(
             "attribution": np.nan if products is None else products[:, :, query, key].ravel(),
         }
     )
-
-
-def chance(top: int, *, puzzles: int = 1, heads: int = 1) -> float:
-    """The chance that an entry is among the `top` of 4,096, if every entry is as likely as another.
-
-    Args:
-        top: how many entries count.
-        puzzles: the chance that it is so in at least one of so many puzzles, or
-        heads: in at least one of so many heads, each independent of the others.
-
-    Returns:
-        1 - (1 - top / 4096) ^ (puzzles * heads).
-
-    Raises:
-        ValueError: if `top` is not from 1 to 4096.
-
-    Example:
-        >>> chance(1) == 1 / 4096, round(chance(1, heads=360), 4)
-        (True, 0.0841)
-    """
-    if not 1 <= top <= ENTRIES:
-        raise ValueError(f"top {top}: a head has {ENTRIES} entries, so take 1 to {ENTRIES}")
-    return 1 - (1 - top / ENTRIES) ** (puzzles * heads)
-
-
-def summary(
-    table: pd.DataFrame,
-    *,
-    tops: Sequence[int] = (1, 10, 64),
-    differing: bool = True,
-) -> pd.DataFrame:
-    """Each head's attention by relation, over puzzles, beside the exact chance level of its rank.
-
-    Args:
-        table: of `measure`.
-        tops: an entry counts as found if it is among so many.
-        differing: leave out relations of a square with itself.
-
-    Returns:
-        A row for each layer, head and relation: means of `attention`, `elsewhere` and
-        `attribution`, the median `rank` (2048.5 by chance), and for each `top` the share of puzzles
-        `top1` with its chance level `chance1` and `p1`, the probability of so many or more puzzles
-        (binomial tail, puzzles independent; multiply by heads and relations tried). `n` puzzles.
-
-    Raises:
-        ValueError: if nothing is left of the table.
-    """
-    kept = table[~table["same_square"]] if differing else table
-    if kept.empty:
-        raise ValueError("no relation is left: every query is its own key in these puzzles")
-    for top in tops:
-        kept = kept.assign(**{f"top{top}": (kept["rank"] <= top).astype(float)})
-    groups = kept.groupby(["layer", "head", "relation"], sort=False)
-    found = groups[["attention", "elsewhere", "attribution"]].mean()
-    found["rank"] = groups["rank"].median()
-    found["n"] = groups.size()
-    for top in tops:
-        share, level = groups[f"top{top}"].mean(), chance(top)
-        found[f"top{top}"] = share
-        found[f"chance{top}"] = level
-        count = groups[f"top{top}"].sum().round().astype(int)
-        found[f"p{top}"] = stats.binom.sf(count - 1, found["n"], level)
-    return found.reset_index()

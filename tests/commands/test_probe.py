@@ -134,8 +134,25 @@ def test_attention_writes_every_entry_and_the_heads(puzzles, onnx_file, tmp_path
     assert max(map(len, lines)) <= 80
     best = heads[heads["relation"] == "3->1"].sort_values("attention").iloc[-1]
     assert lines[1].startswith(f"{best['layer']}.{best['head']}")
+    assert f" {best['attribution']:+.4f} " in lines[1]
     again = call(*arguments)
     assert again.exit_code == 1
     assert "--overwrite" in str(again.exception)
-    wrong = call(*arguments, "--overwrite", "--relation", "3-1")
-    assert wrong.exit_code == 2
+
+
+def test_a_relation_is_refused_before_anything_is_run_and_fits_the_plies_by_default(
+    puzzles, onnx_file, tmp_path
+):
+    out = tmp_path / "a.csv"
+    arguments = (
+        "attention", puzzles, "--network", onnx_file("attention"), "--out", out, "--limit", 3,
+    )  # fmt: skip
+    for wrong in (("--relation", "3-1"), ("--plies", "1,2", "--relation", "3->1")):
+        refused = call(*arguments, *wrong)
+        assert refused.exit_code == 2
+        assert "2->1" in refused.output
+        assert not any(tmp_path.iterdir())
+    for plies, relation in (("1", "1->1s"), ("2,3", "3->2")):
+        result = call(*arguments, "--plies", plies, "--no-attribution", "--overwrite")
+        assert result.exit_code == 0, result.output
+        assert relation in result.stdout.splitlines()[0]

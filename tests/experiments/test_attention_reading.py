@@ -11,7 +11,6 @@ from example_pairs import BACK_RANK, BACK_RANK_BLACK, BY_HAND, random_pairs
 from scipy import stats
 
 from leela_probe.experiments import attention_reading, effects, sweeps
-from leela_probe.experiments.attention_reading import chance
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +25,13 @@ def table(network, pairs):
 
 def test_relations_of_colour_mirrored_puzzles_are_the_same():
     assert attention_reading.relations(BACK_RANK) == attention_reading.relations(BACK_RANK_BLACK)
+
+
+def test_relations_have_names_that_are_known_before_any_puzzle():
+    for plies in ((1, 2, 3), (1, 3), (2,)):
+        assert attention_reading.relation_names(plies) == list(
+            attention_reading.relations(BACK_RANK, plies)
+        )
 
 
 def test_information_flows_from_the_key_to_the_query():
@@ -85,27 +91,6 @@ def test_batches_and_leaving_out_gradients_change_nothing(network, pairs, table)
     assert plain["attribution"].isna().all()
 
 
-# Chance
-
-
-def test_the_chance_level_is_that_of_a_simulation():
-    draw = np.random.default_rng(0)
-    runs = 4000
-    for top, heads in ((64, 1), (64, 20), (409, 3)):
-        hits = 0
-        for _ in range(runs):
-            patterns = draw.random((heads, 4096), dtype=np.float32)
-            rank = 1 + (patterns > patterns[:, :1]).sum(axis=1)
-            hits += bool((rank <= top).any())
-        level = chance(top, heads=heads)
-        assert abs(hits / runs - level) < 4.5 * (level * (1 - level) / runs) ** 0.5
-    assert chance(1) == pytest.approx(1 / 4096)
-    assert chance(4096) == 1
-    assert chance(10, puzzles=6) == pytest.approx(stats.binom.sf(0, 6, 10 / 4096))
-    with pytest.raises(ValueError, match="top 0: a head has 4096 entries"):
-        chance(0)
-
-
 def test_ranks_among_equal_entries_are_uniform(network, pairs):
     # every entry of this pattern is the same: the rank is luck, and must have no favourites
     patterns = np.full((1, 1, 64, 64), 1 / 64, dtype=np.float32)
@@ -116,28 +101,6 @@ def test_ranks_among_equal_entries_are_uniform(network, pairs):
         for seed in range(1000)
     ]
     assert stats.kstest(np.array(ranks) / 4096, "uniform").pvalue > 0.001
-
-
-def test_the_summary_counts_puzzles_and_their_probability_by_chance(table):
-    found = attention_reading.summary(table, tops=(64, 410))
-    rows = table[~table["same_square"]]
-    for row in found.sample(20, random_state=1).itertuples():
-        mine = rows[
-            (rows["layer"] == row.layer)
-            & (rows["head"] == row.head)
-            & (rows["relation"] == row.relation)
-        ]
-        assert row.n == len(mine)
-        assert row.attention == pytest.approx(mine["attention"].mean())
-        assert row.rank == mine["rank"].median()
-        share = (mine["rank"] <= 410).sum()
-        assert row.top410 == pytest.approx(share / len(mine))
-        tail = sum(
-            stats.binom.pmf(count, len(mine), 410 / 4096) for count in range(share, len(mine) + 1)
-        )
-        assert row.p410 == pytest.approx(tail)
-    both = attention_reading.summary(table, differing=False)
-    assert both["n"].sum() > found["n"].sum()
 
 
 def test_networks_without_attention_and_no_puzzles_are_refused(network):

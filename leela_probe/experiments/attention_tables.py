@@ -1,0 +1,277 @@
+"""Attention at the relations of a file of puzzles: one table on disk, and its summary by head.
+
+Rows are written and counted some puzzles at a time, so that memory does not grow with the number of
+puzzles. Stands on `attention_reading`, `puzzles.pairs` and `files.store`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+import safetensors.numpy
+from safetensors import safe_open
+from scipy import stats
+
+from leela_probe.experiments.attention_reading import (
+    AT_ONCE,
+    ENTRIES,
+    Patterns,
+    measure,
+    patterns,
+    relations,
+)
+from leela_probe.files import disk, store
+from leela_probe.files.store import Finished, Progress
+from leela_probe.networks.network import Network
+from leela_probe.positions.planes import History
+from leela_probe.puzzles import pairs as pair_files
+
+__all__ = ["SCHEMA", "chance", "parts", "run", "summary"]
+
+_PAIRS_AT_ONCE = 16
+_ROWS_AT_ONCE = 1 << 18
+_WORDS = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+_MEANS = ("attention", "elsewhere", "attribution")
+
+SCHEMA = pyarrow.schema(
+    {
+        "puzzle_id": pyarrow.string(),
+        "game_id": pyarrow.string(),
+        "pattern": _WORDS,
+        "layer": pyarrow.int16(),
+        "head": pyarrow.int16(),
+        "relation": _WORDS,
+        "attention": pyarrow.float32(),
+        "elsewhere": pyarrow.float32(),
+        "rank": pyarrow.int16(),
+        "query": pyarrow.int8(),
+        "key": pyarrow.int8(),
+        "same_square": pyarrow.bool_(),
+        "attribution": pyarrow.float32(),
+        "verdict": _WORDS,
+    }
+)
+"""The columns of the table that `run` writes; see `measure`."""
+
+
+def run(
+    network: Network,
+    puzzles: str | Path,
+    out: str | Path,
+    *,
+    plies: Sequence[int] = (1, 2, 3),
+    attribution: bool = True,
+    history: History = History.FILLED,
+    limit: int | None = None,
+    batch_size: int = AT_ONCE,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Finished:
+    """What `measure` says of a file of puzzles, written to `out`; a run cut off goes on.
+
+    All puzzles go through the network twice: first the patterns are added up. No more than a few
+    puzzles' rows are in memory.
+
+    Args:
+        network: an attention body.
+        puzzles: what `corrupt` or `filter` has written; see `pairs.read`.
+        out: the table to write, `.parquet` or `.csv`; see `SCHEMA`.
+        plies: see `measure`.
+        attribution: see `measure`.
+        history: see `measure`.
+        limit: only the first so many puzzles.
+        batch_size: see `measure`.
+        seed: see `measure`.
+        overwrite: see `store.Stage`.
+        progress: told of both passes together.
+
+    Raises:
+        FileExistsError: if the output is finished; and what else `store.Stage` and `measure` raise.
+    """
+    found = pair_files.read(puzzles)[:limit]
+    if not any(relations(pair, plies) for pair in found):
+        raise ValueError(f"no puzzle has plies {', '.join(map(str, plies))}: ask for earlier ones")
+    count, out = len(found), Path(out)
+    how = {"history": history.value, "limit": limit, "batch_size": batch_size,
+           "dtype": network.dtype, "device": network.device.type,
+           "input_format": int(network.input_format)}  # fmt: skip
+
+    def told(done: int, total: int | None, counts: Mapping[str, int]) -> None:
+        if progress is not None:
+            progress(done, 2 * count, counts)
+
+    with store.Stage(
+        out,
+        name="attention",
+        inputs={"puzzles": puzzles, "network": network.path},
+        loaded={"network": network.sha256},
+        options={"plies": list(plies), "attribution": attribution, "seed": seed, **how},
+        schema=SCHEMA,
+        verdicts=("read",),
+        overwrite=overwrite,
+        progress=lambda done, total, counts: told(count + done, total, counts),
+    ) as stage:
+        kept = out.with_name(f".{out.name}.patterns.safetensors")
+        if not stage.assembled:
+            whose = [network.sha256, how, [dataclasses.astuple(pair) for pair in found]]
+            digest = hashlib.sha256(json.dumps(whose).encode()).hexdigest()
+            among = _kept(kept, digest, count)
+            if among is None:
+                among = patterns(network, found, history=history, batch_size=batch_size,
+                                 progress=told)  # fmt: skip
+                _keep(among, kept, digest)
+            for chunk in stage.unfinished(found, size=_PAIRS_AT_ONCE, total=count):
+                some = [pair for pair in chunk.rows if relations(pair, plies)]
+                table = SCHEMA.empty_table()
+                if some:
+                    rows = measure(
+                        network,
+                        some,
+                        plies=plies,
+                        attribution=attribution,
+                        among=among,
+                        history=history,
+                        batch_size=batch_size,
+                        seed=seed,
+                    )
+                    rows = rows.assign(verdict="read")
+                    table = pyarrow.Table.from_pandas(rows, SCHEMA, preserve_index=False)
+                stage.add(chunk, table)
+        finished = stage.finish()
+    kept.unlink(missing_ok=True)
+    return finished
+
+
+def _keep(found: Patterns, path: Path, digest: str) -> None:
+    content = safetensors.numpy.save({"total": found.total}, metadata={"of": digest})
+    disk.write(path, lambda file: file.write(content), temporary=path.with_suffix(".tmp"))
+
+
+def _kept(path: Path, digest: str, puzzles: int) -> Patterns | None:
+    """What was kept of a run that was cut off, if it was about the same."""
+    if not path.is_file():
+        return None
+    with safe_open(str(path), framework="numpy") as file:
+        if (file.metadata() or {}).get("of") != digest:
+            return None
+        return Patterns(total=file.get_tensor("total"), puzzles=puzzles)
+
+
+def chance(top: int, *, puzzles: int = 1, heads: int = 1) -> float:
+    """The chance that an entry is among the `top` of 4,096, if every entry is as likely as another.
+
+    Args:
+        top: how many entries count.
+        puzzles: the chance that it is so in at least one of so many puzzles, or
+        heads: in at least one of so many heads, each independent of the others.
+
+    Returns:
+        1 - (1 - top / 4096) ^ (puzzles * heads).
+
+    Raises:
+        ValueError: if `top` is not from 1 to 4096.
+
+    Example:
+        >>> chance(1) == 1 / 4096, round(chance(1, heads=360), 4)
+        (True, 0.0841)
+    """
+    if not 1 <= top <= ENTRIES:
+        raise ValueError(f"top {top}: a head has {ENTRIES} entries, so take 1 to {ENTRIES}")
+    return 1 - (1 - top / ENTRIES) ** (puzzles * heads)
+
+
+def parts(path: str | Path) -> Iterator[pd.DataFrame]:
+    """The rows of a table that `run` has written, some at a time, for `summary`.
+
+    Args:
+        path: `.parquet` or `.csv`.
+    """
+    wanted = ["layer", "head", "relation", *_MEANS, "rank", "same_square"]
+    if Path(path).suffix == ".csv":
+        with pd.read_csv(path, usecols=wanted, chunksize=_ROWS_AT_ONCE) as some:
+            yield from some
+        return
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):
+            yield batch.to_pandas()
+
+
+def summary(
+    table: pd.DataFrame | Iterable[pd.DataFrame],
+    *,
+    tops: Sequence[int] = (1, 10, 64),
+    differing: bool = True,
+) -> pd.DataFrame:
+    """Each head's attention by relation, over puzzles, beside the exact chance level of its rank.
+
+    Args:
+        table: of `measure`, or some rows of it at a time; see `parts`.
+        tops: an entry counts as found if it is among so many.
+        differing: leave out relations of a square with itself.
+
+    Returns:
+        A row for each layer, head and relation: means of `attention`, `elsewhere` and
+        `attribution`, the median `rank` (2048.5 by chance), and for each `top` the share of puzzles
+        `top1` with its chance level `chance1` and `p1`, the probability of so many or more puzzles
+        (binomial tail, puzzles independent; multiply by heads and relations tried). `n` puzzles.
+
+    Raises:
+        ValueError: if nothing is left of the table.
+    """
+    tally = _Tally()
+    for some in [table] if isinstance(table, pd.DataFrame) else table:
+        tally.add(some[~some["same_square"]] if differing else some)
+    if not tally.places:
+        raise ValueError("no relation is left: every query is its own key in these puzzles")
+    return tally.summary(tops)
+
+
+class _Tally:
+    """Sums, counts and ranks of each layer, head and relation, some rows at a time."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[int, int, str], int] = {}
+        self.ranks = np.zeros((0, ENTRIES + 1), dtype=np.int32)
+        self.sums = np.zeros((0, len(_MEANS)))
+        self.counts = np.zeros((0, len(_MEANS)), dtype=np.int64)
+
+    def add(self, rows: pd.DataFrame) -> None:
+        names = rows[["layer", "head", "relation"]].astype({"relation": object})
+        number = names.groupby(["layer", "head", "relation"], sort=False).ngroup().to_numpy()
+        distinct = names.drop_duplicates().itertuples(index=False, name=None)
+        place = np.array([self.places.setdefault(name, len(self.places)) for name in distinct],
+                         dtype=np.int64)[number]  # fmt: skip
+        more = len(self.places) - len(self.ranks)
+        if more:
+            self.ranks = np.pad(self.ranks, ((0, more), (0, 0)))
+            self.sums = np.pad(self.sums, ((0, more), (0, 0)))
+            self.counts = np.pad(self.counts, ((0, more), (0, 0)))
+        np.add.at(self.ranks, (place, rows["rank"].to_numpy(np.int64)), 1)
+        values = rows[list(_MEANS)].to_numpy(np.float64)
+        np.add.at(self.sums, place, np.nan_to_num(values))
+        np.add.at(self.counts, place, ~np.isnan(values))
+
+    def summary(self, tops: Sequence[int]) -> pd.DataFrame:
+        found = pd.DataFrame(list(self.places), columns=["layer", "head", "relation"])
+        known = np.where(self.counts > 0, self.counts, np.nan)
+        found[list(_MEANS)] = self.sums / known
+        upto = self.ranks.cumsum(axis=1)
+        n = upto[:, -1]
+        middle = [(upto >= half[:, None]).argmax(axis=1) for half in ((n + 1) // 2, n // 2 + 1)]
+        found["rank"] = np.mean(middle, axis=0)
+        found["n"] = n
+        for top in tops:
+            level = chance(top)
+            found[f"top{top}"] = upto[:, top] / n
+            found[f"chance{top}"] = level
+            found[f"p{top}"] = stats.binom.sf(upto[:, top] - 1, n, level)
+        return found
