@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import sys
-from pathlib import Path
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,17 +26,17 @@ from leela_probe.commands import (
     patch,
     plot,
     probe,
+    questions,
     reproduce,
     stats,
     terminal,
 )
 
 if TYPE_CHECKING:
-    import chess
+    from leela_probe.networks.network import Network
+    from leela_probe.weights.architectures import Architecture
 
 __all__ = ["app", "main"]
-
-_EVALUATED_AT_ONCE = 1024
 
 app = typer.Typer(
     name="leela-probe",
@@ -104,19 +104,31 @@ def info(
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     input_format: options.Format = None,
+    policy_head: options.TakenPolicyHead = None,
+    value_head: options.TakenValueHead = None,
 ) -> None:
     """Show what a network is: architecture, input format, hash, parity, named activations."""
     from leela_probe.commands import listings
 
-    network = terminal.load(net, device, dtype, input_format)
+    network = terminal.load(net, device, dtype, input_format, policy_head, value_head)
     console = terminal.console()
     if sites and not console.is_terminal:
         print(listings.sites_as_text(network.sites))
         return
-    console.print(listings.network(network))
+    console.print(listings.network(network, _architecture(network)))
     if sites:
         console.print()
         console.print(listings.sites(network.sites), soft_wrap=True)
+
+
+def _architecture(network: Network) -> Architecture | None:
+    """All that a Leela file says of its network; an ONNX file does not."""
+    from leela_probe.networks import onnx_files
+    from leela_probe.weights import weights_files
+
+    if onnx_files.is_named_so(network.path):
+        return None
+    return weights_files.read_header(network.path).architecture
 
 
 @app.command(
@@ -134,75 +146,37 @@ def evaluate(
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     input_format: options.Format = None,
+    policy_head: options.TakenPolicyHead = None,
+    value_head: options.TakenValueHead = None,
 ) -> None:
-    """Evaluate positions: the policy over legal moves, WDL, Q, moves left."""
+    """Evaluate positions: the policy over legal moves, WDL, Q, moves left.
+
+    A file is read and answered 1,024 positions at a time. A line that cannot be
+    read ends the program, after the answers to the batches before it.
+    """
     if (fen is None) == (positions is None):
         raise typer.BadParameter("give one of the two", param_hint="'--fen' / '--positions'")
     if positions is not None and moves:
         raise typer.BadParameter(
             "belongs to --fen; in a file write FEN|moves", param_hint="'--moves'"
         )
-    if fen is not None:
-        rows = [_position(fen, moves, "--fen")]
+    if positions is None:
+        assert fen is not None
+        batches = iter([[questions.position(fen, moves)]])
     else:
-        assert positions is not None
-        rows = _read_positions(positions)
-    network = terminal.load(net, device, dtype, input_format)
+        batches = questions.batches(positions)
+    first = next(batches)  # what is wrong with it is said before a network is loaded
+    network = terminal.load(net, device, dtype, input_format, policy_head, value_head)
     from leela_probe.commands import listings
 
     console = terminal.console()
-    for start in range(0, len(rows), _EVALUATED_AT_ONCE):
-        batch = rows[start : start + _EVALUATED_AT_ONCE]
-        answers = network.evaluate([board for _, _, board in batch])
-        for i, (text, played, board) in enumerate(batch):
+    for batch in chain([first], batches):
+        answers = network.evaluate([asked.board for asked in batch])
+        for i, asked in enumerate(batch):
             if as_json:
-                print(json.dumps(listings.answer(text, played, answers, i)))
+                print(json.dumps(listings.answer(asked.fen, asked.moves, answers, i)))
             else:
-                console.print(listings.evaluation(network.name, board, answers, i, top=top))
-
-
-def _position(fen: str, moves: str, where: str) -> tuple[str, list[str], chess.Board]:
-    import chess
-
-    wrong_kings = (
-        chess.STATUS_NO_WHITE_KING | chess.STATUS_NO_BLACK_KING | chess.STATUS_TOO_MANY_KINGS
-    )
-    try:
-        board = chess.Board(fen)
-    except ValueError as error:
-        raise ValueError(f"{where}: {fen!r} is no FEN: {error}") from None
-    status = board.status()
-    if status & wrong_kings:
-        raise ValueError(f"{where}: {fen!r} is no position: expected one king of each colour")
-    if status & chess.STATUS_INVALID_EP_SQUARE:
-        raise ValueError(
-            f"{where}: {fen!r} is no position: no pawn has just gone past the en-passant square"
-        )
-    played = moves.split()
-    for move in played:
-        try:
-            board.push_uci(move)
-        except ValueError:
-            raise ValueError(
-                f"{where}: {move!r} is no legal move in {board.fen()}: moves are written like "
-                "e2e4, e7e8q, and e1g1 for castling"
-            ) from None
-    return fen, played, board
-
-
-def _read_positions(path: Path) -> list[tuple[str, list[str], chess.Board]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: {error}") from None
-    rows = [
-        _position(line.split("|")[0].strip(), line.partition("|")[2], f"{path}, line {number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip() and not line.startswith("#")
-    ]
-    if not rows:
-        raise ValueError(f"{path} holds no positions: expected a FEN, or FEN|moves, a line")
-    return rows
+                console.print(listings.evaluation(network.name, asked.board, answers, i, top=top))
 
 
 @app.command(epilog="Example:\n\nleela-probe verify maia-1900.pb.gz --device cuda")
@@ -211,18 +185,20 @@ def verify(
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     input_format: options.Format = None,
+    policy_head: options.TakenPolicyHead = None,
+    value_head: options.TakenValueHead = None,
 ) -> None:
     """Compare planes, policy and value with lc0 and with onnxruntime.
 
     Ends with 1 if anything differs by more than rounding explains.
     """
     from leela_probe.commands import listings
-    from leela_probe.networks import lc0_answers, verification
+    from leela_probe.networks import lc0_answers, onnx_files, verification
 
-    network = terminal.load(net, device, dtype, input_format)
+    network = terminal.load(net, device, dtype, input_format, policy_head, value_head)
     comparisons = [verification.between_engines(network)]
     console = terminal.console()
-    if net.suffix == ".onnx":
+    if onnx_files.is_named_so(net):
         console.print("lc0 takes .pb.gz files: an .onnx file is compared with onnxruntime only.")
     elif not lc0_answers.is_installed():
         console.print("Without lc0's Python module: pip install 'leela-probe\\[lc0]' adds it.")
@@ -243,8 +219,10 @@ def convert(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Convert a Leela network to ONNX with lc0, its input format noted in the file."""
-    from leela_probe.networks import conversion
+    from leela_probe.networks import conversion, onnx_files
 
+    if not onnx_files.is_named_so(target):
+        raise typer.BadParameter("expected a name that ends in .onnx", param_hint="'OUT.onnx'")
     with terminal.overwriting():
         conversion.convert(
             source, target, policy_head=policy_head, value_head=value_head, overwrite=overwrite
@@ -386,6 +364,7 @@ def corrupt(
     no_kings: options.NoKings = False,
     no_line_squares: options.NoLineSquares = False,
     no_third_mover: options.NoThirdMover = False,
+    any_first_move: options.AnyFirstMove = False,
     verdicts: options.Verdicts = "kept",
     weak_history: options.WeakHistory = None,
     strong_history: options.StrongHistory = None,
@@ -410,12 +389,14 @@ def corrupt(
         **_given(log_odds=log_odds, value=value, probability=probability, divergence=divergence),
         **_histories(weak_history, strong_history),
         keep=keep,
+        favourite=not any_first_move,
         kinds=_several(kinds, candidates.KINDS, "--kinds"),
         kings=not no_kings,
         line_squares=not no_line_squares,
         third_mover=not no_third_mover,
     )
     wanted = _several(verdicts, criteria.VERDICTS, "--verdict")
+    corruptions.check_verdicts(puzzles, wanted)
     loaded, sparring = terminal.load(strong, device, dtype), terminal.load(weak, device, dtype)
     with terminal.stage("corrupt") as told:
         finished = corruptions.run(
@@ -432,6 +413,7 @@ def corrupt(
         )
     meanings = {
         "malformed": "the row cannot be read; the column reason says why",
+        "not_favourite": "strong network: another move is likelier than the first",
         "no_candidate": "no allowed change leaves the first move legal",
         "weak_notices": "the weak network notices every change",
         "strong_unmoved": "the strong network notices none of the others",
@@ -439,6 +421,8 @@ def corrupt(
         "further": "more partners of the same puzzles",
     }
     terminal.console().print(listings.funnel(finished.counts, meanings))
+    if (remark := corruptions.remark(finished.facts)) is not None:
+        terminal.console().print(remark)
     print(f"wrote {finished.path} and {finished.manifest_path.name}")
 
 

@@ -22,6 +22,7 @@ import torch
 from onnx import TensorProto, helper
 
 import leela_probe
+from leela_probe.networks.network import load
 from leela_probe.positions import symmetry
 from leela_probe.weights import weights_files
 from leela_probe.weights.architectures import PRESETS
@@ -149,6 +150,7 @@ def test_without_a_command_the_help_is_shown(run):
         (["eval", "NET", "--positions", "P", "--moves", "e2e4"], "belongs to --fen"),
         (["eval", "NET", "--fen", "F", "--top", "0"], "Invalid value for '--top'"),
         (["convert", "NET"], "Missing argument 'OUT.onnx'"),
+        (["convert", "NET", "out.txt"], "expected a name that ends in .onnx"),
         (["random", "nonsense", "a.pb.gz"], "'nonsense' is none of classical, convolution"),
         (["random", "attention", "a.onnx"], "expected a name that ends in .pb.gz"),
         (["filter", "DUMP"], "Missing option"),
@@ -227,7 +229,7 @@ def test_a_device_that_is_not_there_is_refused(run, network_file):
         ("8/8/8/8/8/8/8/8 w - - 0 1", "", "is no position: expected one king of each colour"),
         ("8/8/8/4k3/8/3QK3/8/7k w - - 0 1", "", "is no position: expected one king of each"),
         ("8/8/8/4k3/8/3QK3/8/8 w - e6 0 1", "", "no pawn has just gone past the en-passant square"),
-        (MATE_IN_ONE, "a1a8 g8h8", "--fen: 'g8h8' is no legal move in R5k1"),
+        (MATE_IN_ONE, "a1a8 g8h8", "--moves: 'g8h8' is no legal move in R5k1"),
         (MATE_IN_ONE, "Ra8", "'Ra8' is no legal move in .*: moves are written like e2e4, e7e8q"),
     ],
 )
@@ -342,6 +344,39 @@ def test_eval_as_json_gives_what_the_network_says(run, tmp_path, network, networ
         assert row["moves_left"] == pytest.approx(expected.moves_left[i], rel=1e-5)
     assert rows[2]["policy"] == {}
     assert {"e1g1", "e1c1"} <= rows[3]["policy"].keys()
+
+
+def test_eval_reads_positions_from_standard_input(tmp_path, environment, network_file):
+    result = subprocess.run(
+        [sys.executable, "-m", "leela_probe", "eval", network_file("attention"), "--positions",
+         "-", "--json"],
+        input=f"{MATE_IN_ONE}|a1a8\n", capture_output=True, text=True, cwd=tmp_path,
+        env=environment, check=True,
+    )  # fmt: skip
+    (row,) = map(json.loads, result.stdout.splitlines())
+    assert (row["fen"], row["moves"]) == (MATE_IN_ONE, ["a1a8"])
+
+
+def test_answers_before_a_line_that_cannot_be_read_are_printed(run, tmp_path, network_file):
+    lines = [MATE_IN_ONE] * 1024 + ["nothing"]
+    (tmp_path / "positions.txt").write_text("\n".join(lines))
+    result = run("eval", network_file("classical"), "--positions", "positions.txt", "--json")
+    assert result.returncode == 1
+    assert len(result.stdout.splitlines()) == 1024
+    assert "positions.txt, line 1025: 'nothing' is no FEN" in result.stderr
+
+
+def test_one_of_several_heads_is_evaluated_and_shown(run, network_file, cache):
+    path = network_file("multihead")
+    options = ("--policy-head", "soft", "--value-head", "q")
+    row = json.loads(run("eval", path, "--fen", MATE_IN_ONE, "--json", *options).stdout)
+    chosen = load(path, cache=cache, policy_head="soft", value_head="q")
+    found = chosen.evaluate([chess.Board(MATE_IN_ONE)])
+    assert row["q"] == pytest.approx(found.q[0], abs=1e-6)
+    shown = run("info", path, *options).stdout
+    assert "leela_probe.policy_head = soft" in shown
+    assert "heads vanilla, optimistic_st, soft, opponent" in shown
+    assert run("verify", path, *options).returncode == 0
 
 
 def test_eval_as_json_has_nothing_where_the_network_has_no_head(run, network_file):

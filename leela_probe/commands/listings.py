@@ -19,19 +19,27 @@ if TYPE_CHECKING:
     from leela_probe.networks.network import Network
     from leela_probe.networks.sites import Site
     from leela_probe.networks.verification import Comparison
+    from leela_probe.weights.architectures import Activation, Architecture
 
 __all__ = ["answer", "comparisons", "evaluation", "funnel", "network", "sites", "sites_as_text"]
 
 _BAR = 30  # characters of the longest bar
 
 
-def network(loaded: Network) -> Table:
-    """What a network is, a fact a row."""
+def network(loaded: Network, architecture: Architecture | None = None) -> Table:
+    """What a network is, a fact a row.
+
+    Args:
+        loaded: the network.
+        architecture: what a Leela file says of it; without, its parts are those that the graph
+            shows.
+    """
     heads = f", {loaded.heads} attention heads" if loaded.heads else ""
     blind = ", history planes zeroed" if loaded.no_history else ""
     facts = [
         ("network", loaded.name),
         ("body", f"{loaded.body}, {loaded.layers} layers x {loaded.width}{heads}"),
+        *(_seen_parts(loaded) if architecture is None else _said_parts(architecture)),
         ("weights", f"{loaded.parameters:,}"),
         ("outputs", ", ".join(loaded.graph.outputs)),
         (
@@ -60,6 +68,73 @@ def network(loaded: Network) -> Table:
     for name, value in facts:
         table.add_row(name, Text(value))
     return table
+
+
+def _said_parts(a: Architecture) -> Iterator[tuple[str, str]]:
+    """The parts of a network as its file describes them."""
+    if a.layers:
+        embedding = {
+            "MAP": "64 fixed numbers appended to a square's planes",
+            "DENSE": f"{a.embedding_channels} numbers a square from the pieces of all squares, and "
+            f"an MLP {a.embedding_feed_forward or a.feed_forward} wide",
+        }[a.embedding.name]
+        yield "embedding", embedding + (", gated" if a.gating else "")
+        yield "MLP", f"{a.feed_forward} wide, {_activation(a.feed_forward_activation, a)}"
+        if a.smolgen is None:
+            yield "smolgen", "none"
+        else:
+            sizes = a.smolgen
+            yield (
+                "smolgen",
+                f"{sizes.channels} numbers a square, {sizes.hidden} hidden, {sizes.generated} a "
+                f"head, {_activation(a.smolgen_activation, a)}",
+            )
+    else:
+        squeezed = f"squeeze-excitation {a.squeeze} wide" if a.squeeze else "no squeeze-excitation"
+        normed = ", batch normalisation" if a.batch_norm else ""
+        yield "blocks", f"{squeezed}, {_activation(a.activation, a)}{normed}"
+    width = {
+        "ATTENTION": f"{a.policy_width} wide",
+        "CLASSICAL": f"{a.policy_channels} planes",
+    }.get(a.policy.name, "80 planes of moves")
+    plural = "" if a.policy_layers == 1 else "s"
+    layers = f", {a.policy_layers} layer{plural} of its own" if a.policy_layers else ""
+    yield "policy", f"{a.policy.name.lower()}, {width}{layers}{_several(a.policy_heads)}"
+    value = "WDL" if a.value.name == "WDL" else "one number"
+    sizes_of_value = f"{a.value_channels} numbers a square, {a.value_hidden} hidden"
+    yield "value", f"{value}, {sizes_of_value}{_several(a.value_heads)}"
+    yield (
+        "moves left",
+        (
+            f"{a.moves_left_channels} numbers a square, {a.moves_left_hidden} hidden"
+            if a.moves_left
+            else "none"
+        ),
+    )
+
+
+def _activation(activation: Activation, a: Architecture) -> str:
+    return (activation if activation.value else a.activation).name.lower().replace("_2", " squared")
+
+
+def _several(heads: Sequence[str]) -> str:
+    return f"; heads {', '.join(heads)}" if heads else ""
+
+
+def _seen_parts(loaded: Network) -> Iterator[tuple[str, str]]:
+    """The parts of a network that show in its graph."""
+    named = loaded.sites
+    if loaded.heads:
+        yield "MLP", f"{loaded.mlp_width} wide"
+        yield "smolgen", "present" if "layer0.smolgen" in named else "none"
+    else:
+        squeezed = "layer0.se_gate" in named
+        yield "blocks", "squeeze-excitation" if squeezed else "no squeeze-excitation"
+    kinds = {"policy.scores": "attention", "policy.moves": "convolution"}
+    yield "policy", next((kind for site, kind in kinds.items() if site in named), "classical")
+    value = {"value.wdl": "WDL", "value.scalar": "one number"}
+    yield "value", next((kind for site, kind in value.items() if site in named), "none")
+    yield "moves left", "present" if "moves_left.output" in named else "none"
 
 
 def sites(named: Mapping[str, Site]) -> Group:
@@ -155,8 +230,8 @@ def evaluation(name: str, board: chess.Board, answers: Evaluation, i: int, *, to
     return Group(*head, table, Text())
 
 
-def comparisons(found: Sequence[Comparison]) -> Table:
-    """Comparisons of a network's answers, a row each."""
+def comparisons(found: Sequence[Comparison]) -> Group:
+    """Comparisons of a network's answers, a row each, and below what there is to know of them."""
     table = Table(box=None, pad_edge=False)
     table.add_column("compared", overflow="fold")
     for column in ("positions", "planes", "policy", "value", "at most", ""):
@@ -172,7 +247,15 @@ def comparisons(found: Sequence[Comparison]) -> Table:
             f"{comparison.tolerance:.0e}",
             "ok" if comparison.agrees else "DIFFERS",
         )
-    return table
+    turned = max((comparison.turned for comparison in found), default=0)
+    if not turned:
+        return Group(table)
+    note = (
+        f"The input format turns {turned} of the positions compared with lc0. There lc0's\n"
+        "engine turns the policy slots with the board, and its policy is taken; lc0's\n"
+        "Python module by itself reads the slots of the unturned board: another policy."
+    )
+    return Group(table, Text(f"\n{note}"))
 
 
 def funnel(counts: Mapping[str, int], meanings: Mapping[str, str]) -> Table:

@@ -32,7 +32,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def load(
-    path: Path, device: str = "cpu", dtype: str = "float32", input_format: int | None = None
+    path: Path,
+    device: str = "cpu",
+    dtype: str = "float32",
+    input_format: int | None = None,
+    policy_head: str | None = None,
+    value_head: str | None = None,
 ) -> Network:
     """The network in a file; see `network.load`.
 
@@ -50,7 +55,14 @@ def load(
         options.choice(str(input_format), map(int, InputFormat), "--input-format")
     from leela_probe.networks import network
 
-    return network.load(path, device=device, dtype=dtype, input_format=input_format)
+    return network.load(
+        path,
+        device=device,
+        dtype=dtype,
+        input_format=input_format,
+        policy_head=policy_head,
+        value_head=value_head,
+    )
 
 
 @contextmanager

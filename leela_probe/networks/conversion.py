@@ -24,7 +24,7 @@ from leela_probe.files import bundled, disk
 from leela_probe.networks import onnx_files
 from leela_probe.weights import weights_files
 
-__all__ = ["cache_folder", "convert", "find_lc0", "to_onnx"]
+__all__ = ["cache_folder", "convert", "find_lc0", "lc0_head", "to_onnx"]
 
 
 # The file's own name of a head, and the name that lc0 asks for.
@@ -51,6 +51,16 @@ def find_lc0() -> Path:
             "or give an .onnx file made elsewhere: lc0 leela2onnx --input=NET --output=NET.onnx"
         )
     return Path(found)
+
+
+def lc0_head(name: str) -> str:
+    """The name by which lc0 is asked for a policy head.
+
+    Example:
+        >>> lc0_head("optimistic_st"), lc0_head("soft")
+        ('optimistic', 'soft')
+    """
+    return _LC0_NAMES.get(name, name)
 
 
 def convert(
@@ -96,7 +106,7 @@ def convert(
             "leela2onnx",
             f"--input={source.absolute()}",
             f"--output={raw}",
-            f"--policy-head={_LC0_NAMES.get(policy_head, policy_head)}",
+            f"--policy-head={lc0_head(policy_head)}",
             f"--value-head={value_head}",
         ]
         result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)

@@ -62,12 +62,20 @@ def is_installed() -> bool:
     return importlib.util.find_spec("lczero") is not None
 
 
-def ask(path: str | Path, positions: Sequence[tuple[str, Sequence[str]]]) -> list[Answer]:
+def ask(
+    path: str | Path,
+    positions: Sequence[tuple[str, Sequence[str]]],
+    *,
+    policy_head: str = "vanilla",
+    value_head: str = "winner",
+) -> list[Answer]:
     """lc0's answers, position by position.
 
     Args:
         path: a `.pb.gz` file.
         positions: a FEN and the moves played from it, in UCI notation, for each position.
+        policy_head: which of several policy heads to take, by lc0's name of it.
+        value_head: which of several value heads to take.
 
     Raises:
         ModuleNotFoundError: if lc0's Python module is not installed.
@@ -80,9 +88,12 @@ def ask(path: str | Path, positions: Sequence[tuple[str, Sequence[str]]]) -> lis
         )
     with tempfile.TemporaryDirectory(prefix="leela-probe-") as folder:
         question, answer = Path(folder) / "question.json", Path(folder) / "answer.json"
-        question.write_text(
-            json.dumps({"weights": str(path), "positions": [[f, list(m)] for f, m in positions]})
-        )
+        asked = {
+            "weights": str(path),
+            "heads": f"policy_head={policy_head},value_head={value_head}",
+            "positions": [[fen, list(moves)] for fen, moves in positions],
+        }
+        question.write_text(json.dumps(asked))
         result = subprocess.run(
             [sys.executable, "-m", "leela_probe.networks.lc0_answers", str(question), str(answer)],
             capture_output=True,
@@ -135,6 +146,7 @@ def _serve(question: Path, answer: Path) -> None:
     backend = backends.Backend(
         weights=backends.Weights(asked["weights"]),
         backend="eigen",
+        options=asked["heads"],
     )
     rows = []
     for fen, moves in asked["positions"]:

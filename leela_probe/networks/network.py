@@ -170,6 +170,7 @@ class Network:
         layers: number of encoder layers, or of blocks of a residual tower.
         heads: attention heads of a layer; 0 in a residual tower.
         width: of the residual stream.
+        mlp_width: of the hidden layer of each layer's MLP; 0 in a residual tower.
         parity: largest difference in a legal move's probability between the torch graph and
             onnxruntime over the positions compared on loading.
     """
@@ -211,10 +212,16 @@ class Network:
         with _named(path):
             self.parity = self._check()
         shapes = self.capture(
-            [chess.Board()], [key for key in ("embedding", "layer0.pattern") if key in self.sites]
+            [chess.Board()],
+            [
+                key
+                for key in ("embedding", "layer0.pattern", "layer0.mlp_post")
+                if key in self.sites
+            ],
         )
         self.width = shapes["embedding"].shape[-1]
         self.heads = shapes["layer0.pattern"].shape[1] if "layer0.pattern" in shapes else 0
+        self.mlp_width = shapes["layer0.mlp_post"].shape[-1] if "layer0.mlp_post" in shapes else 0
 
     def __repr__(self) -> str:
         heads = f", {self.heads} heads" if self.heads else ""

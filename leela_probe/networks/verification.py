@@ -1,6 +1,6 @@
 """Whether a loaded network answers as it should: against lc0, onnxruntime, and device against CPU.
 
-Stands on `network` and `lc0_answers`.
+Stands on `network`, `conversion`, `lc0_answers` and `positions.symmetry`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import chess
 import numpy as np
 
-from leela_probe.networks import evaluation, lc0_answers
+from leela_probe.networks import conversion, evaluation, lc0_answers, onnx_files
 from leela_probe.networks.network import Network
+from leela_probe.positions import symmetry
 from leela_probe.positions.planes import InputFormat
 
 __all__ = ["POSITIONS", "Comparison", "against_lc0", "between_engines", "boards"]
@@ -55,6 +56,8 @@ class Comparison:
         probability: largest difference in the probability of a legal move.
         value: largest difference in Q (or in the scalar value).
         tolerance: what either may be at most.
+        turned: positions that the input format turns, for which lc0's Python module gives no
+            policy of lc0's: its policy is then read from its logits where lc0's engine reads it.
     """
 
     what: str
@@ -63,6 +66,7 @@ class Comparison:
     probability: float
     value: float
     tolerance: float
+    turned: int = 0
 
     @property
     def agrees(self) -> bool:
@@ -85,11 +89,16 @@ def boards(positions: Sequence[tuple[str, Sequence[str]]]) -> list[chess.Board]:
 def against_lc0(network: Network, *, tolerance: float = 1e-5) -> Comparison:
     """The network as this package runs it against lc0 on the same file.
 
+    The planes, the logits and the values are those of lc0's Python module. From input format 3 on
+    some positions are turned, and lc0's engine turns the policy slots with them, as this package
+    does; the Python module alone reads the slots of the unturned board. For these positions
+    (`Comparison.turned` counts them) its logits are read by the engine's rule.
+
     Raises:
         ValueError: if the network did not come from a file that lc0 reads.
         ModuleNotFoundError: if lc0's Python module is not installed.
     """
-    if network.path.suffix == ".onnx":
+    if onnx_files.is_named_so(network.path):
         raise ValueError(
             f"{network.path} cannot be compared with lc0, which takes .pb.gz files: verify the "
             "file it was converted from"
@@ -102,8 +111,15 @@ def against_lc0(network: Network, *, tolerance: float = 1e-5) -> Comparison:
         for (fen, moves), board in zip(POSITIONS, boards(POSITIONS), strict=True)
         if any(board.legal_moves) and moves and not (skips and board.root().halfmove_clock)
     ]
-    answers = lc0_answers.ask(network.path, positions)
-    found = network.evaluate(boards(positions))
+    notes = network.metadata
+    answers = lc0_answers.ask(
+        network.path,
+        positions,
+        policy_head=conversion.lc0_head(notes.get("leela_probe.policy_head", "vanilla")),
+        value_head=notes.get("leela_probe.value_head", "winner"),
+    )
+    compared = boards(positions)
+    found = network.evaluate(compared)
     probability = max(
         abs(value - answer.policy.get(move.uci(), np.nan))
         for i, answer in enumerate(answers)
@@ -122,6 +138,7 @@ def against_lc0(network: Network, *, tolerance: float = 1e-5) -> Comparison:
         probability=float(probability),
         value=0.0 if found.q is None else float(np.abs(found.q - q).max()),
         tolerance=tolerance,
+        turned=sum(bool(symmetry.choose(board, network.input_format)) for board in compared),
     )
 
 

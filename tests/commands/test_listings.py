@@ -10,6 +10,7 @@ from rich.console import Console
 from conftest import SMALL
 from leela_probe.commands import listings
 from leela_probe.networks.verification import Comparison
+from leela_probe.weights.architectures import PRESETS
 
 
 def shown(thing: object) -> list[str]:
@@ -47,6 +48,93 @@ def test_facts_about_a_network_fit_with_nothing_broken(network):
     assert any(line.split()[-1] == net.sha256 for line in lines)
     assert any("4 (canonical_hectoplies)" in line for line in lines)
     assert any(f"{net.parameters:,}" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("preset", "facts"),
+    [
+        (
+            "attention",
+            {
+                "embedding": "64 fixed numbers appended to a square's planes, gated",
+                "MLP": "48 wide, relu squared",
+                "smolgen": "4 numbers a square, 32 hidden, 16 a head, swish",
+                "policy": "attention, 32 wide",
+                "value": "WDL, 8 numbers a square, 128 hidden",
+                "moves left": "8 numbers a square, 128 hidden",
+            },
+        ),
+        (
+            "multihead",
+            {
+                "MLP": "48 wide, mish",
+                "policy": "attention, 32 wide; heads vanilla, optimistic_st, soft, opponent",
+                "value": "WDL, 8 numbers a square, 128 hidden; heads winner, q, st",
+            },
+        ),
+        ("attention-no-smolgen", {"smolgen": "none"}),
+        (
+            "classical",
+            {
+                "blocks": "no squeeze-excitation, relu",
+                "policy": "classical, 4 planes",
+                "value": "one number, 32 numbers a square, 128 hidden",
+                "moves left": "none",
+            },
+        ),
+        (
+            "se-batch-norm",
+            {
+                "blocks": "squeeze-excitation 8 wide, relu, batch normalisation",
+                "policy": "convolution, 80 planes of moves",
+            },
+        ),
+        ("se-attention-encoder", {"policy": "attention, 32 wide, 1 layer of its own"}),
+    ],
+)
+def test_the_parts_of_a_network_are_those_its_file_describes(preset, facts, network):
+    lines = shown(listings.network(network(preset), PRESETS[preset]))
+    assert max(map(len, lines)) <= 80
+    for name, fact in facts.items():
+        assert any(line.rstrip() == f"{name:<12}  {fact}" for line in lines), (name, lines)
+
+
+@pytest.mark.parametrize(
+    ("preset", "facts"),
+    [
+        (
+            "attention",
+            {
+                "MLP": "48 wide",
+                "smolgen": "present",
+                "policy": "attention",
+                "value": "WDL",
+                "moves left": "present",
+            },
+        ),
+        ("attention-no-smolgen", {"smolgen": "none"}),
+        ("se-mish", {"blocks": "squeeze-excitation", "policy": "convolution"}),
+        (
+            "classical",
+            {
+                "blocks": "no squeeze-excitation",
+                "policy": "classical",
+                "value": "one number",
+                "moves left": "none",
+            },
+        ),
+    ],
+)
+def test_without_its_file_the_parts_of_a_network_are_those_its_graph_shows(preset, facts, network):
+    lines = [line.rstrip() for line in shown(listings.network(network(preset)))]
+    for name, fact in facts.items():
+        assert f"{name:<12}  {fact}" in lines
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_the_parts_of_every_architecture_fit_in_80_columns(preset, network):
+    lines = shown(listings.network(network(preset), PRESETS[preset]))
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("preset", ["attention", "classical", "convolution"])
@@ -93,6 +181,16 @@ def test_comparisons_say_what_differs():
     assert lines[0][-5:] == ["equal", "2.0e-07", "1.0e-06", "1e-05", "ok"]
     assert lines[1][-6:] == ["3", "differ", "2.0e-07", "1.0e-06", "1e-05", "DIFFERS"]
     assert lines[2][-5:] == ["-", "2.0e-07", "nan", "1e-05", "DIFFERS"]
+
+
+def test_positions_that_the_input_format_turns_are_spoken_of():
+    found = Comparison(
+        what="leela-probe and lc0", positions=13, planes=0, probability=0.0, value=0.0,
+        tolerance=1e-5, turned=9,
+    )  # fmt: skip
+    lines = shown(listings.comparisons([found]))
+    assert max(map(len, lines)) <= 80
+    assert "The input format turns 9 of the positions compared with lc0." in lines[3]
 
 
 def test_a_funnel_adds_up():

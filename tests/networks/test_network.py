@@ -369,5 +369,6 @@ def test_a_network_describes_itself(network):
     net = network("attention")
     assert repr(net).startswith("<Network 'attention-format1-seed1': 3 layers x 32, 4 heads")
     assert (net.layers, net.width, net.heads, net.body) == (3, 32, 4, "attention")
-    assert network("classical").body == "residual tower"
+    assert net.mlp_width == 48
+    assert (network("classical").body, network("classical").mlp_width) == ("residual tower", 0)
     assert networks.__all__ == ["MismatchError", "Network", "Outputs", "load"]

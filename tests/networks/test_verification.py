@@ -45,7 +45,14 @@ def test_a_network_agrees_with_lc0(preset, network):
 
 @pytest.mark.parametrize("input_format", [2, 3, 4, 132, 5, 133])
 def test_every_input_format_agrees_with_lc0(input_format, network):
-    assert verification.against_lc0(network("se-convolution", input_format=input_format)).agrees
+    found = verification.against_lc0(network("se-convolution", input_format=input_format))
+    assert found.agrees
+    assert (found.turned > 0) == (input_format != 2)
+
+
+def test_each_of_several_heads_agrees_with_lc0s(network_file, cache):
+    net = load(network_file("multihead"), cache=cache, policy_head="optimistic_st", value_head="q")
+    assert verification.against_lc0(net).agrees
 
 
 def test_planes_of_the_wrong_format_are_seen(network_file, cache):
@@ -57,7 +64,7 @@ def test_planes_of_the_wrong_format_are_seen(network_file, cache):
 
 def test_another_networks_answers_are_seen(network, network_file, monkeypatch):
     ask, other = lc0_answers.ask, network_file("attention", seed=2)
-    monkeypatch.setattr(lc0_answers, "ask", lambda path, positions: ask(other, positions))
+    monkeypatch.setattr(lc0_answers, "ask", lambda path, positions, **heads: ask(other, positions))
     found = verification.against_lc0(network("attention"))
     assert not found.agrees
     assert found.planes == 0
