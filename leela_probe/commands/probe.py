@@ -32,6 +32,7 @@ ATTENTION_EXAMPLE = (
     "Example:\n\nleela-probe attention kept.parquet --network t82.pb.gz --out attention.parquet"
 )
 
+_CAUSAL = "causal.parquet"
 _WANTED = "What is wanted"
 _RUNNING = "How it runs"
 _CONTROLS = "Controls"
@@ -227,12 +228,18 @@ def probe(
         table = _accuracies(finished.path, plan, preset, resamples, seed, out)
         if causal:
             told("steps along the probes' directions")
-            _steps(loaded, plan, causal, History(history), seed, out)
+            steps = _steps(loaded, plan, causal, History(history), resamples, seed, out)
     _figures(table, asked, out)
     from leela_probe.commands import readings
 
     terminal.console().print(readings.best_layers(table))
-    print(f"wrote {finished.path} and {out / 'accuracies.parquet'}")
+    written = [finished.path, out / "accuracies.parquet"]
+    if causal:
+        terminal.console().print("")
+        terminal.console().print(readings.steps(steps, table))
+        written.append(out / _CAUSAL)
+    *others, last = map(str, written)
+    print(f"wrote {', '.join(others)} and {last}")
 
 
 def attention(
@@ -356,8 +363,14 @@ def _accuracies(
 
 
 def _steps(
-    network: Network, plan: Plan, count: int, history: History, seed: int, out: Path
-) -> None:
+    network: Network,
+    plan: Plan,
+    count: int,
+    history: History,
+    resamples: int,
+    seed: int,
+    out: Path,
+) -> pd.DataFrame:
     import pandas as pd
 
     from leela_probe.commands import findings
@@ -379,13 +392,15 @@ def _steps(
         ).assign(kind=question.kind, ply=question.ply)
         for question in plan.questions
     ]
+    table = pd.concat(parts, ignore_index=True)
     findings.write_table(
-        pd.concat(parts, ignore_index=True),
-        out / "causal.parquet",
+        table,
+        out / _CAUSAL,
         name="probe causal",
         inputs={"probes": out / PROBES},
         options={"puzzles": count, "history": history.value, "seed": seed},
     )
+    return causal.summary(table, resamples=resamples, seed=seed)
 
 
 def _figures(table: pd.DataFrame, plies: Sequence[int], out: Path) -> None:

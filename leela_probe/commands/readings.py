@@ -12,7 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["best_heads", "best_layers"]
+__all__ = ["best_heads", "best_layers", "steps"]
 
 _SHORT = {
     "control task": "task",
@@ -33,12 +33,12 @@ def best_layers(table: pd.DataFrame) -> Table:
         "The best layer, chosen on these puzzles, and at it the controls: task, answers made up; "
         "random, networks with random weights; planes, the input; usual, the most frequent "
         "relation; legal, the number of moves. source: given the true target; source|guess: "
-        "given the predicted one."
+        "given the predicted one. E: the embedding."
     )
     shown.caption_justify = "left"
-    rows = table[(table["top"] == 1) & (table["subset"] == "all") & (table["against"] == "")]
+    rows = _shown(table)
     for (ply, kind), some in rows.groupby(["ply", "kind"], sort=False):
-        own = some[some["control"] == "none"].sort_values("accuracy").iloc[-1]
+        own = _best(some)
         cells = []
         for control in _SHORT:
             other = some[(some["control"] == control) & (some["instance"] == 0)]
@@ -48,12 +48,57 @@ def best_layers(table: pd.DataFrame) -> Table:
         known = own["low"] == own["low"]
         shown.add_row(
             f"{_WORDS.get(str(kind), str(kind))} {ply}",
-            "input" if own["layer"] < 0 else str(own["layer"]),
+            _layer(own),
             f"{100 * own['accuracy']:.1f} %",
             f"{100 * own['low']:.1f} to {100 * own['high']:.1f}" if known else "none",
             *cells,
         )
     return shown
+
+
+def steps(found: pd.DataFrame, table: pd.DataFrame) -> Table:
+    """What steps along the probes' directions do at the layer whose probe is right most often.
+
+    Args:
+        found: of `causal.summary`.
+        table: of `accuracies.of_predictions`.
+    """
+    shown = Table(box=None, pad_edge=False)
+    for name in ("what", "layer", "direction", "nats", "effect", "interval", "n"):
+        shown.add_column(name, no_wrap=True)
+    shown.caption = (
+        "The activation is moved so that the probe's score of the answer changes by so many nats. "
+        "effect: what the first move's log odds lose, the mean, nats; intervals by game."
+    )
+    shown.caption_justify = "left"
+    rows = _shown(table)
+    for (ply, kind), some in found.groupby(["ply", "kind"], sort=False):
+        best = _best(rows[(rows["ply"] == ply) & (rows["kind"] == kind)])
+        some = some[some["site"] == best["site"]]
+        for row in some[some["nats"].isin([some["nats"].min(), some["nats"].max()])].itertuples():
+            shown.add_row(
+                f"{kind} {ply}",
+                _layer(best),
+                str(row.direction),
+                f"{row.nats:+g}",
+                f"{row.effect:+.3f}",
+                "none" if row.low != row.low else f"{row.low:.3f} to {row.high:.3f}",
+                f"{row.n:,}",
+            )
+    return shown
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["top"] == 1) & (table["subset"] == "all") & (table["against"] == "")]
+
+
+def _best(rows: pd.DataFrame) -> pd.Series:
+    """The row of the network's own probes with the highest accuracy."""
+    return rows[rows["control"] == "none"].sort_values("accuracy").iloc[-1]
+
+
+def _layer(row: pd.Series) -> str:
+    return "E" if row["site"] == "embedding" else str(row["layer"])
 
 
 def best_heads(found: pd.DataFrame, relation: str) -> Table:

@@ -2,8 +2,8 @@
 
 At the answer's square the activation is moved so that the probe's score of that square changes by
 a number of nats, and the policy is measured. The same step in a random direction, and the probe's
-step at another square, are what it is held against. Stands on `probes`, `networks.patching` and
-`networks.measures`.
+step at another square, are what it is held against. Stands on `probes`, `networks.patching`,
+`networks.measures` and `statistics.intervals`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ from leela_probe.probing.folds import Split
 from leela_probe.probing.probes import Probes
 from leela_probe.probing.targets import Question
 from leela_probe.puzzles.pairs import Pair
+from leela_probe.statistics import intervals
+from leela_probe.statistics.resampling import add_up, cluster_codes
 
-__all__ = ["DIRECTIONS", "measure"]
+__all__ = ["BEYOND", "DIRECTIONS", "measure", "summary"]
 
 DIRECTIONS = ("probe", "random direction", "other square")
 """The probe's direction at the answer's square; a random direction of equal length there; the
 probe's direction at a random square of the rest."""
+
+BEYOND = "probe minus random direction"
+"""The name of that difference, puzzle by puzzle, among the directions of a summary."""
 
 _AT_ONCE = 16
 
@@ -93,6 +98,57 @@ def measure(
     columns = ["puzzle_id", "game_id", "site", "layer", "direction", "nats", "clean", "changed",
                "effect", "size"]  # fmt: skip
     return pd.DataFrame([row for part in parts for row in part], columns=columns)
+
+
+def summary(
+    table: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Mean effects of steps over puzzles, with intervals by game.
+
+    Args:
+        table: of `measure`, with the columns kind and ply of the question.
+        confidence: of the intervals.
+        resamples: bootstrap samples of games.
+        seed: of the samples.
+
+    Returns:
+        kind, ply, site, layer, direction (`BEYOND` too), nats, n, clusters, effect (nats), low,
+        high, interval, reason (why there is no interval).
+
+    Raises:
+        ValueError: if the table has no rows.
+    """
+    if table.empty:
+        raise ValueError("no steps to take means of: the table has no rows")
+    keys = ["kind", "ply", "site", "layer", "direction", "nats"]
+    puzzle = ["puzzle_id", "game_id", *(key for key in keys if key != "direction")]
+    effects = table.set_index([*puzzle, "direction"])["effect"]
+    beyond = effects.xs(DIRECTIONS[0], level="direction") - effects.xs(
+        DIRECTIONS[1], level="direction"
+    )
+    rows = pd.concat([table, beyond.reset_index().assign(direction=BEYOND)], ignore_index=True)
+    groups = rows.groupby(keys, sort=False, dropna=False)
+    found = groups.size().reset_index()[keys]
+    estimates = intervals.mean_intervals(
+        add_up(
+            rows["effect"].to_numpy(np.float64),
+            cluster_codes(rows["puzzle_id"], rows["game_id"]),
+            groups.ngroup().to_numpy(np.int64),
+            n_locations=len(found),
+        ),
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )
+    return found.assign(
+        n=estimates.n,
+        clusters=estimates.clusters,
+        effect=estimates.value,
+        low=estimates.low,
+        high=estimates.high,
+        interval=estimates.interval,
+        reason=pd.array(list(estimates.reason), dtype=object),
+    )
 
 
 def _some(

@@ -80,6 +80,22 @@ def test_what_is_printed_is_in_the_table_and_fits_80_columns(probed):
     assert "-" not in both.split()  # every control stands beside it
 
 
+def test_what_steps_along_the_probes_do_is_printed_with_intervals_and_the_file_named(probed):
+    out, _, result = probed
+    text, _, wrote = result.stdout.partition("\nwrote ")
+    assert wrote.split()[-1] == str(out / "causal.parquet")
+    table = pd.read_parquet(out / "causal.parquet")
+    rows = [line for line in text.splitlines() if " probe minus random direction " in line]
+    assert len(rows) == 2 * 2  # target and source, the smallest and largest step
+    for line in rows:
+        what, _, layer, *_ = line.split()
+        here = table[(table["kind"] == what) & (table["site"] == (
+            "embedding" if layer == "E" else f"layer{layer}.residual_after"
+        )) & (table["nats"] == float(line.split()[7]))]  # fmt: skip
+        mean = here.groupby("direction")["effect"].mean()
+        assert f" {mean['probe'] - mean['random direction']:+.3f} " in line
+
+
 def test_steps_start_from_the_policy_under_the_history_of_the_probes(probed, network):
     out, _, _ = probed
     causal = pd.read_parquet(out / "causal.parquet")

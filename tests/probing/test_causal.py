@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from example_pairs import random_pairs
@@ -14,6 +15,7 @@ from leela_probe.positions.planes import History
 from leela_probe.probing import causal, folds, probes, targets
 from leela_probe.probing.recipes import Recipe
 from leela_probe.probing.rows import MemoryRows
+from leela_probe.statistics import intervals
 
 SITE = "layer2.residual_after"  # the last of the network's three layers
 
@@ -130,6 +132,30 @@ def test_steps_start_from_the_policy_under_the_history_that_is_asked_for(setting
             [float(np.log(p / (1 - p))) for p in odds], abs=1e-3
         )
     assert (clean[History.KNOWN] - clean[History.FILLED]).abs().max() > 0.01
+
+
+def test_a_summary_has_the_means_and_intervals_of_each_step_by_game(setting):
+    net, pairs, question, splits, _, trained = setting
+    table = causal.measure(
+        net, trained, pairs, question, splits, boards=range(24), nats=[-8.0, 8.0]
+    ).assign(kind="target", ply=3)
+    found = causal.summary(table, resamples=199)
+    assert len(found) == 2 * 4 * 2
+    means = table.groupby(["layer", "direction", "nats"])["effect"].mean()
+    for row in found[found["direction"] != causal.BEYOND].itertuples():
+        assert row.effect == pytest.approx(means[row.layer, row.direction, row.nats])
+    wide = table[(table["layer"] == 2) & (table["nats"] == 8)].pivot_table(
+        index=["puzzle_id", "game_id"], columns="direction", values="effect", sort=False
+    )
+    difference = (wide["probe"] - wide["random direction"]).to_numpy()
+    codes = pd.factorize(wide.index.get_level_values("game_id"))[0].astype(np.int64)
+    witness = intervals.mean_interval(difference, codes, resamples=199)
+    mine = found.set_index(["layer", "nats", "direction"]).loc[(2, 8.0, causal.BEYOND)]
+    assert (mine["effect"], mine["low"], mine["high"]) == pytest.approx(
+        (witness.value, witness.low, witness.high)
+    )
+    with pytest.raises(ValueError, match="no steps to take means of"):
+        causal.summary(table.iloc[:0])
 
 
 def test_an_unknown_layer_is_refused(setting):
