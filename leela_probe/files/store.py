@@ -16,7 +16,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from io import BufferedIOBase
 from itertools import count, islice
@@ -46,6 +46,7 @@ Row = TypeVar("Row")
 Progress = Callable[[int, "int | None", Mapping[str, int]], object]
 """Told input rows done, input rows in all (None if unknown) and how many of each verdict."""
 
+Facts = Callable[[Iterator[pyarrow.Table]], Mapping[str, object]]
 FINGERPRINT = b"fingerprint"
 _BEGUN = ("manifest.json", "plan.json")  # what an unfinished run is of, the later one first
 
@@ -64,12 +65,13 @@ class StageBusyError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A finished stage: where its files are, how many rows, how many of each verdict."""
+    """A finished stage: where its files are, how many rows, how many of each verdict, what else."""
 
     path: Path
     manifest_path: Path
     rows: int
     counts: Mapping[str, int]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,8 +387,11 @@ class Stage:
 
     # The end
 
-    def finish(self) -> Finished:
+    def finish(self, facts: Facts | None = None) -> Finished:
         """Join the parts, put the table and the manifest in their places, remove the folder.
+
+        Args:
+            facts: what else the manifest says of the table, given its pieces in order.
 
         Raises:
             ChangedInputError: an input file is no longer what it was at the start.
@@ -396,7 +401,7 @@ class Stage:
             self._check_inputs()
         with self._told_what_is_kept():
             if not self.assembled:
-                self._assemble([self._part(index) for index in range(self._parts)])
+                self._assemble([self._part(index) for index in range(self._parts)], facts)
             manifest = json.loads((self._partial / "manifest.json").read_text("utf-8"))
             table = self._partial / f"table.{self.path.suffix[1:]}"
             if table.exists():
@@ -412,9 +417,10 @@ class Stage:
             manifest_path=manifest_path(self.path),
             rows=manifest["rows"],
             counts=manifest["counts"],
+            facts=manifest.get("facts", {}),
         )
 
-    def _assemble(self, parts: list[Path]) -> None:
+    def _assemble(self, parts: list[Path], facts: Facts | None) -> None:
         name = f"table.{self.path.suffix[1:]}"
         write = tables.FORMATS[self.path.suffix]
         self._write(name, lambda file: write(file, self._schema, tables.joined(parts)))
@@ -428,6 +434,8 @@ class Stage:
             "rows": self._rows,
             "counts": self.counts,
         }
+        if facts is not None:
+            manifest["facts"] = dict(facts(tables.joined(parts)))
         self._write("manifest.json", lambda file: file.write(_json(manifest)))
 
     def _check_inputs(self, *, only_if_touched: bool = False) -> None:

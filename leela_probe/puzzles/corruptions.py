@@ -7,18 +7,21 @@ without torch, since the networks come as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import chess
 import pyarrow
 
+from leela_probe.files import bundled, store
 from leela_probe.files.store import Finished, Progress
 from leela_probe.files.workers import Pool, beside
-from leela_probe.puzzles import judging, lichess, partners, patterns, plies
+from leela_probe.puzzles import criteria, judging, lichess, partners, patterns, plies
 from leela_probe.puzzles.candidates import third_mover_square
 from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
 from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Search, Trial
@@ -26,7 +29,7 @@ from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Se
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
 
-__all__ = ["SCHEMA", "run"]
+__all__ = ["SCHEMA", "check_verdicts", "remark", "run"]
 
 _TEXT, _NUMBER, _COUNT = pyarrow.string(), pyarrow.float32(), pyarrow.int32()
 SCHEMA = pyarrow.schema(
@@ -46,7 +49,9 @@ SCHEMA = pyarrow.schema(
         ("d_value_strong", _NUMBER),  # corrupted minus clean, win minus loss
         ("strong_p_corrupted", _NUMBER),  # strong network: probability of the first move
         ("jsd", _NUMBER),  # of the weak network's policies, in nats
+        # On the clean board alone, without the game before it (which the filter knows).
         ("strong_p_clean", _NUMBER),
+        ("strong_top_clean", _TEXT),  # the likeliest move: E0b's target, so the first of a pair
         ("strong_value_clean", _NUMBER),
         ("weak_p_clean", _NUMBER),
         # What is changed.
@@ -97,7 +102,8 @@ def run(
         out: the table to write, `.parquet` or `.csv`; see `store.Stage`.
         strong: the network whose best move the change must spoil; it needs a value head.
         weak: the network that must not notice.
-        search: what a partner has to be.
+        search: what a partner has to be. Where the manifest of the filter says that it took first
+            moves which need not be the favourite (`correct` below 0.5), they are taken here too.
         verdicts: which of the filter's verdicts to take.
         batch_size: positions that go through a network at once.
         chunk_rows: puzzles that are finished together, and so the most that a kill costs.
@@ -111,6 +117,8 @@ def run(
         ValueError: the strong network has no value head.
         FileExistsError: the output is finished; and what else `store.Stage` raises.
     """
+    thresholds = _thresholds(puzzles)
+    search = replace(search, favourite=search.favourite and thresholds["correct"] >= 0.5)
     weak_view = plies.view(weak, search.weak_history)
     strong_view = plies.view(strong, search.strong_history)
     with judging.stage(
@@ -121,6 +129,7 @@ def run(
         options={
             "search": asdict(search),
             "verdicts": list(verdicts),
+            "thresholds": thresholds,
             "batch_size": batch_size,
             "chunk_rows": chunk_rows,
         },
@@ -149,7 +158,93 @@ def run(
                         batch_size=batch_size,
                     )
                     stage.add(chunk, _table(prepared.trials, outcomes))
-        return stage.finish()
+        facts = partial(_facts_of_clean_boards, thresholds=thresholds)
+        return stage.finish(None if search.clean_history else facts)
+
+
+def check_verdicts(puzzles: str | Path, verdicts: Sequence[str]) -> None:
+    """Refuse a file whose verdicts are all others than those wanted.
+
+    Raises:
+        ValueError: saying which verdicts it has.
+    """
+    counts: Counter[str] = Counter()
+    for row in lichess.rows(puzzles):
+        if isinstance(row, MalformedRow):
+            continue
+        if not row.verdict or row.verdict in verdicts:
+            return
+        counts[row.verdict] += 1
+    if counts:
+        there = ", ".join(f"{verdict}: {count:,}" for verdict, count in counts.items())
+        raise ValueError(
+            f"no row of {str(puzzles)!r} has verdict {' or '.join(verdicts)}; the file has {there}"
+        )
+
+
+def remark(facts: Mapping[str, Any]) -> str | None:
+    """What there is to say of the found pairs' clean boards; None if they are as the filter says.
+
+    The filter knows the game before a puzzle, the search and the experiments do not, and a network
+    that minds may judge the same position otherwise.
+
+    Args:
+        facts: of a finished run.
+
+    Example:
+        >>> print(remark({"clean_boards": {"found": 9, "hard": 0.05, "correct": 0.5,
+        ...     "not_favourite": 0, "not_correct": 2, "not_hard": 0}}))
+        without the game before it, as the experiments take it, the clean board is not what the \
+filter asks for in some of the 9 pairs found: 2 not correct (strong network: first move not \
+above 0.5)
+    """
+    clean = facts.get("clean_boards")
+    if clean is None:  # the search knew the game
+        return None
+    meanings = {
+        "not_favourite": "strong network: another move is likelier than the first",
+        "not_correct": f"strong network: first move not above {clean['correct']:g}",
+        "not_hard": f"weak network: first move not below {clean['hard']:g}",
+    }
+    said = [
+        f"{clean[name]:,} {name.replace('_', ' ')} ({meaning})"
+        for name, meaning in meanings.items()
+        if clean[name]
+    ]
+    if not said:
+        return None
+    return (
+        "without the game before it, as the experiments take it, the clean board is not "
+        f"what the filter asks for in some of the {clean['found']:,} pairs found: {', '.join(said)}"
+    )
+
+
+def _thresholds(puzzles: str | Path) -> dict[str, float]:
+    """What the filter that wrote the puzzles asked of first moves; else the paper's thresholds."""
+    asked: Mapping[str, float] = asdict(criteria.PRESETS["default"])
+    manifest = store.manifest_path(bundled.resolve(puzzles))
+    if manifest.is_file():
+        try:
+            told = json.loads(manifest.read_text("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{str(manifest)!r} is no manifest: {error}") from None
+        asked = told.get("options", {}).get("criteria", asked)
+    return {name: asked[name] for name in ("hard", "correct")}
+
+
+def _facts_of_clean_boards(
+    tables: Iterable[pyarrow.Table], *, thresholds: Mapping[str, float]
+) -> dict[str, object]:
+    counts = Counter(found=0, not_favourite=0, not_correct=0, not_hard=0)
+    names = ["verdict", "moves", "strong_top_clean", "strong_p_clean", "weak_p_clean"]
+    for table in tables:
+        for row in table.select(names).to_pylist():
+            if row["verdict"] == "found":
+                counts["found"] += 1
+                counts["not_favourite"] += row["moves"].split()[1] != row["strong_top_clean"]
+                counts["not_correct"] += not row["strong_p_clean"] > thresholds["correct"]
+                counts["not_hard"] += not row["weak_p_clean"] < thresholds["hard"]
+    return {"clean_boards": {**thresholds, **counts}}
 
 
 def _wanted(puzzles: str | Path, verdicts: Sequence[str]) -> Iterator[Row | MalformedRow]:
@@ -200,6 +295,7 @@ def _facts(trial: Trial, outcome: Outcome) -> dict[str, object]:
         "verdict": outcome.verdict,
         "clean_fen": trial.clean_fen,
         "strong_p_clean": outcome.strong_p,
+        "strong_top_clean": outcome.favourite.uci(),
         "strong_value_clean": outcome.value,
         "weak_p_clean": outcome.weak_p,
         "generated": trial.generated,

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from leela_probe.positions.encoding import encode
-from leela_probe.positions.packing import PackedBoards, number_of, pack
+from leela_probe.positions.packing import PackedBoards, move_of, number_of, pack
 from leela_probe.positions.planes import History
 from leela_probe.puzzles import lichess
 from leela_probe.puzzles.candidates import (
@@ -53,10 +53,21 @@ __all__ = [
     "prepare",
 ]
 
-VERDICTS = ("malformed", "no_candidate", "weak_notices", "strong_unmoved", "found", "further")
-"""What can become of a puzzle: it cannot be read; no change leaves the first move legal; the weak
-network notices every change; the strong network is not moved by those it does not notice; found.
-A puzzle's second nearest partner and those after it are `further`."""
+VERDICTS = (
+    "malformed",
+    "not_favourite",
+    "no_candidate",
+    "weak_notices",
+    "strong_unmoved",
+    "found",
+    "further",
+)
+"""What can become of a puzzle: it cannot be read; the strong network likes another move better than
+the first move on the clean board, which the search knows without the game before it, unlike the
+filter (the experiments ask about the favourite there: experiment E0b of Jenner et al. 2024); no
+change leaves the first move legal; the weak network notices every change; the strong network is not
+moved by those it does not notice; found. A puzzle's second nearest partner and those after it are
+`further`."""
 
 _FIRST_ROUND, _LONGEST_ROUND = 4, 64
 
@@ -72,6 +83,7 @@ class Search:
         divergence: the weak network's policy is no farther away than this (Jensen-Shannon, nats);
             among partners the nearest counts.
         keep: how many partners are kept, the nearest first.
+        favourite: the first move is the strong network's favourite on the clean board.
         kinds: the classes of change, of `candidates.KINDS`.
         kings: kings may be moved.
         line_squares: the squares from and to which the solution moves may change.
@@ -90,6 +102,7 @@ class Search:
     probability: float = 0.1
     divergence: float = 0.2
     keep: int = 1
+    favourite: bool = True
     kinds: tuple[str, ...] = KINDS
     kings: bool = True
     line_squares: bool = True
@@ -188,6 +201,7 @@ class Outcome:
         asked: those of them that the strong network was asked about.
         weak_p: the weak network's probability of the first move in the clean position.
         strong_p: the strong network's.
+        favourite: the move that the strong network likes best in the clean position.
         value: the clean position's value for the strong network.
     """
 
@@ -198,6 +212,7 @@ class Outcome:
     asked: int
     weak_p: float
     strong_p: float
+    favourite: chess.Move
     value: float
 
 
@@ -261,7 +276,8 @@ def find(
         return [None] * len(prepared.trials)
     ask_strong = partial(strong_answers, strong, batch_size=batch_size)
     first_moves = [number_of(trial.puzzle.principal_variation[0]) for trial in trials]
-    clean_p, clean_value = ask_strong(prepared.strong, np.array(first_moves))
+    clean = ask_strong(prepared.strong, np.array(first_moves))
+    barred = (clean.favourite != first_moves) & search.favourite
     candidates = [len(trial.changes) for trial in trials]
     scores = weak_scores(weak, prepared.weak, first_moves, candidates, batch_size=batch_size)
     similar = [score.d_log_odds < search.log_odds for score in scores]
@@ -273,7 +289,7 @@ def find(
         queue = [
             (index, int(candidate))
             for index, order in enumerate(near)
-            if len(found[index]) < search.keep
+            if not barred[index] and len(found[index]) < search.keep
             for candidate in order[asked[index] : asked[index] + size]
         ]
         if not queue:
@@ -283,12 +299,12 @@ def find(
             for index, candidate in queue
         ]
         moves = np.array([first_moves[index] for index, _ in queue])
-        probabilities, values = ask_strong(_encoded(boards, strong_view), moves)
+        answers = ask_strong(_encoded(boards, strong_view), moves)
         for (index, candidate), board, p, value in zip(
-            queue, boards, probabilities, values, strict=True
+            queue, boards, answers.p, answers.value, strict=True
         ):
             asked[index] += 1
-            rise = float(value - clean_value[index])
+            rise = float(value - clean.value[index])
             passes = rise < -search.value and p < search.probability
             if passes and len(found[index]) < search.keep:
                 found[index].append(
@@ -305,14 +321,17 @@ def find(
     outcomes = iter(
         [
             Outcome(
-                verdict=_verdict(trial, near[index], found[index]),
+                verdict="not_favourite"
+                if barred[index]
+                else _verdict(trial, near[index], found[index]),
                 partners=tuple(found[index]),
                 similar=int(similar[index].sum()),
                 near=len(near[index]),
                 asked=asked[index],
                 weak_p=scores[index].clean_p,
-                strong_p=float(clean_p[index]),
-                value=float(clean_value[index]),
+                strong_p=float(clean.p[index]),
+                favourite=move_of(int(clean.favourite[index])),
+                value=float(clean.value[index]),
             )
             for index, trial in enumerate(trials)
         ]

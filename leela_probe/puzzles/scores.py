@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from leela_probe.networks.evaluation import Evaluation
     from leela_probe.networks.network import Network
 
-__all__ = ["WeakScores", "strong_answers", "weak_scores"]
+__all__ = ["StrongAnswers", "WeakScores", "strong_answers", "weak_scores"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +83,30 @@ def weak_scores(
     return scores
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrongAnswers:
+    """The strong network's judgement of boards, each with one move that is asked about.
+
+    Attributes:
+        p: the probability of the move.
+        value: of the board, win minus loss.
+        favourite: the likeliest move as a number (`packing.number_of`); the move that is asked
+            about where none is likelier.
+    """
+
+    p: Float64[np.ndarray, " board"]
+    value: Float64[np.ndarray, " board"]
+    favourite: Int64[np.ndarray, " board"]
+
+
 def strong_answers(
     strong: Network,
     boards: PackedBoards,
     moves: Int64[np.ndarray, " board"],
     *,
     batch_size: int,
-) -> tuple[Float64[np.ndarray, " board"], Float64[np.ndarray, " board"]]:
-    """The strong network's probability of one move of each board, and the value of each board.
+) -> StrongAnswers:
+    """The strong network's judgement of boards and of one move of each.
 
     Args:
         strong: the strong network.
@@ -107,11 +123,17 @@ def strong_answers(
             f"the network {strong.name!r} has no value head, so it cannot say whether a change "
             f"spoils a position: the strong network needs one"
         )
+    logs = evaluation.log_probabilities
     board = np.repeat(np.arange(len(boards)), np.diff(boards.offsets))
-    chosen = boards.numbers == moves[board]
-    return (
-        np.exp(evaluation.log_probabilities[chosen].astype(np.float64)),
-        evaluation.q.astype(np.float64),
+    asked = boards.numbers == moves[board]
+    highest = np.maximum.reduceat(logs, boards.offsets[:-1])
+    likeliest = np.flatnonzero(logs == highest[board])
+    _, first = np.unique(board[likeliest], return_index=True)
+    favourite = boards.numbers[likeliest[first]].astype(np.int64)
+    return StrongAnswers(
+        p=np.exp(logs[asked].astype(np.float64)),
+        value=evaluation.q.astype(np.float64),
+        favourite=np.where(logs[asked] == highest, moves, favourite),
     )
 
 

@@ -24,7 +24,9 @@ def input_file(folder, content="input"):
     return path
 
 
-def run(folder, *, ending=".parquet", stop_after=None, rows=ROWS, options=None, **keywords):
+def run(
+    folder, *, ending=".parquet", stop_after=None, rows=ROWS, options=None, facts=None, **keywords
+):
     """Squares of numbers, in parts of eight."""
     worked = []
     with store.Stage(
@@ -50,7 +52,7 @@ def run(folder, *, ending=".parquet", stop_after=None, rows=ROWS, options=None, 
                         }
                     ),
                 )
-        finished = stage.finish()
+        finished = stage.finish(facts)
     return finished, worked
 
 
@@ -96,6 +98,17 @@ def test_the_manifest_tells_inputs_options_versions_and_counts(tmp_path):
     assert manifest["versions"]["pyarrow"] == pyarrow.__version__
     assert manifest["counts"] == {"even": 25, "odd": 25}
     assert manifest["output"]["bytes"] == finished.path.stat().st_size
+
+
+def test_facts_are_of_the_whole_table_also_where_it_went_on(tmp_path):
+    def facts(parts):
+        return {"total": sum(sum(part["number"].to_pylist()) for part in parts)}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=3, facts=facts)
+    finished, _ = run(tmp_path, facts=facts)
+    assert finished.facts == {"total": sum(number**2 for number in range(ROWS))}
+    assert json.loads(finished.manifest_path.read_text())["facts"] == finished.facts
 
 
 def test_csv_and_parquet_hold_the_same(tmp_path):

@@ -7,6 +7,7 @@ from puzzle_dumps import HashNetwork
 
 from leela_probe.puzzles import corruptions, filters
 from leela_probe.puzzles.criteria import Criteria
+from leela_probe.puzzles.partners import Search
 
 CRITERIA = Criteria(hard=0.1, correct=0.02, forcing=0.05)
 
@@ -32,6 +33,7 @@ def run(source, out, folder, stage, workers, **options):
         source,
         out,
         **networks(folder),
+        search=Search(favourite=False),
         verdicts=("kept", "not_forcing", "not_correct"),
         workers=workers,
         **{"chunk_rows": 2, **options},

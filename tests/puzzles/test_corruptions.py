@@ -1,19 +1,22 @@
 """The corruption stage: a row for every puzzle, with partner and scores or the reason why not."""
 
+import dataclasses
 import json
 from itertools import pairwise
 
 import chess
 import pandas as pd
 import pytest
-from puzzle_dumps import HashNetwork, random_rows, write_dump
+from puzzle_dumps import COLUMNS, HashNetwork, csv_text, random_rows, write_dump
 
+from leela_probe.files import store
 from leela_probe.puzzles import corruptions
 from leela_probe.puzzles.lichess import NotAPuzzleDumpError
 from leela_probe.puzzles.partners import VERDICTS, Search
 
 ROWS = random_rows(13, 8)
-WIDE = Search(log_odds=2.0, value=0.05, probability=0.02, divergence=0.4)
+# random networks like other moves than random play
+WIDE = Search(log_odds=2.0, value=0.05, probability=0.02, divergence=0.4, favourite=False)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,7 @@ def test_each_stage_leaves_no_more_than_the_one_before(partners_found):
 
 
 def test_several_partners_are_ranked_by_nearness(folder, tmp_path, partners_found):
-    search = Search(log_odds=2.0, value=0.05, probability=0.02, divergence=0.4, keep=3)
+    search = dataclasses.replace(WIDE, keep=3)
     finished = run(folder, tmp_path / "out.parquet", search=search)
     frame = pd.read_parquet(finished.path)
     nearest = frame[(frame["rank"] == 1) | frame["rank"].isna()]
@@ -137,6 +140,70 @@ def test_of_a_filtered_file_only_the_kept_are_taken(folder, tmp_path):
         assert [news[:2] for news in told] == [(2, 2)]
     chosen = run(folder, tmp_path / "o.csv", source="filtered.csv", verdicts=["not_hard"])
     assert list(pd.read_csv(chosen.path).puzzle_id) == [ROWS[1]["PuzzleId"]]
+
+
+def test_a_first_move_that_is_no_favourite_has_a_verdict_of_its_own(folder, tmp_path):
+    search = dataclasses.replace(WIDE, favourite=True)
+    finished = run(folder, tmp_path / "out.parquet", search=search)
+    frame = pd.read_parquet(finished.path)
+    first = frame.moves.str.split().str[1]
+    barred = frame.verdict == "not_favourite"
+    assert list(barred) == list(first != frame.strong_top_clean)
+    assert finished.counts["not_favourite"] == barred.sum() > 3
+    assert (frame.asked[barred] == 0).all()
+
+
+def test_the_manifest_tells_how_many_clean_boards_are_not_what_the_filter_asks_for(
+    folder, tmp_path, partners_found
+):
+    finished, frame = partners_found
+    manifest = json.loads(finished.manifest_path.read_text())
+    found = frame[frame.verdict == "found"]
+    expected = {
+        "hard": 0.05,
+        "correct": 0.5,
+        "found": len(found),
+        "not_favourite": (found.moves.str.split().str[1] != found.strong_top_clean).sum(),
+        "not_correct": (found.strong_p_clean <= 0.5).sum(),
+        "not_hard": (found.weak_p_clean >= 0.05).sum(),
+    }
+    assert manifest["facts"] == finished.facts == {"clean_boards": expected}
+    assert expected["not_correct"] > 0
+    said = corruptions.remark(finished.facts)
+    assert f"{expected['not_correct']} not correct (strong network: first move not above" in said
+
+
+def test_the_filter_s_own_thresholds_are_those_that_count(folder, tmp_path):
+    source = write_dump(tmp_path / "filtered.csv", ROWS[:3])
+    asked = {"options": {"criteria": {"hard": 0.9, "correct": 0.0}}}
+    store.manifest_path(source).write_text(json.dumps(asked))
+    search = dataclasses.replace(WIDE, favourite=True)
+    finished = run(folder, tmp_path / "out.csv", source=source, search=search)
+    assert finished.counts["not_favourite"] == 0  # the filter did not ask for favourites
+    facts = finished.facts["clean_boards"]
+    assert (facts["hard"], facts["correct"]) == (0.9, 0.0)
+    assert (facts["found"], facts["not_correct"]) == (finished.counts["found"], 0)
+    store.manifest_path(source).write_text("no manifest")
+    with pytest.raises(ValueError, match=r"filtered\.csv\.manifest\.json' is no manifest"):
+        run(folder, tmp_path / "again.csv", source=source)
+
+
+def test_where_the_search_knows_the_game_nothing_is_said_of_the_board_without(folder, tmp_path):
+    search = dataclasses.replace(WIDE, clean_history=True)
+    finished = run(folder, tmp_path / "out.csv", search=search)
+    assert finished.facts == {}
+    assert corruptions.remark(finished.facts) is None
+
+
+def test_a_file_of_other_verdicts_only_is_refused_with_those_it_has(folder, tmp_path):
+    rows = [{**row, "verdict": "found"} for row in ROWS[:2]]
+    path = tmp_path / "pairs.csv"
+    path.write_text(csv_text(rows, (*COLUMNS, "verdict")))
+    with pytest.raises(ValueError, match=r"no row of .*pairs\.csv' has verdict kept; .* found: 2$"):
+        corruptions.check_verdicts(path, ["kept"])
+    for verdicts in (["found"], ["kept", "found"]):
+        corruptions.check_verdicts(path, verdicts)
+    corruptions.check_verdicts(folder / "dump.csv", ["kept"])  # no verdicts, all are taken
 
 
 def test_malformed_rows_are_told_and_the_rest_goes_on(folder, tmp_path):

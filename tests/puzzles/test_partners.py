@@ -21,7 +21,8 @@ ROWS = [
     Row(line, row["PuzzleId"], row["FEN"], row["Moves"])
     for line, row in enumerate(random_rows(12, 8))
 ]
-WIDE = Search(log_odds=2.0, value=0.05, probability=0.02, divergence=0.4)
+# random networks like other moves than random play
+WIDE = Search(log_odds=2.0, value=0.05, probability=0.02, divergence=0.4, favourite=False)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def plain_search(row, search, both):
     [
         dataclasses.replace(WIDE, keep=3),
         dataclasses.replace(WIDE, weak_history=History.CURRENT, strong_history=History.KNOWN),
-        dataclasses.replace(PRESETS["jenner2024"], log_odds=2.0, divergence=0.4),
+        dataclasses.replace(PRESETS["jenner2024"], log_odds=2.0, divergence=0.4, favourite=False),
     ],
     ids=["three", "other histories", "jenner2024"],
 )
@@ -170,6 +171,37 @@ def test_one_planted_survivor_is_found_and_stops_the_search(both):
     assert partner.d_value_strong == pytest.approx(-0.8, abs=1e-6)
     assert outcome.asked <= len(trial.changes)
     assert len(strong.seen) == 1 + outcome.asked
+
+
+@pytest.mark.parametrize("history", [False, True], ids=["bare", "with the game"])
+def test_only_the_strong_network_s_favourite_on_the_clean_board_has_partners(both, history):
+    search = dataclasses.replace(WIDE, favourite=True, clean_history=history)
+    row = ROWS[0]
+    board = chess.Board(row.fen)
+    setup = row.moves.split()[0]
+    board.push_uci(setup)
+    policy, _ = answer(
+        both["strong"], board if history else chess.Board(board.fen()), History.FILLED
+    )
+    order = sorted(policy, key=policy.get, reverse=True)
+    rows = [Row(2, "x", row.fen, f"{setup} {move.uci()}") for move in (order[1], order[0])]
+    _, (second, first) = find(rows, search, both)
+    assert (second.verdict, second.partners, second.asked) == ("not_favourite", (), 0)
+    assert second.favourite == first.favourite == order[0]
+    assert (second.strong_p, first.strong_p) == pytest.approx([policy[order[1]], policy[order[0]]])
+    _, (allowed,) = find(rows[1:], dataclasses.replace(search, favourite=False), both)
+    assert first == allowed
+    assert first.asked > 0
+
+
+def test_a_first_move_that_shares_the_first_place_is_a_favourite(both):
+    row, clean, _ = planted_row()
+    flat = Planted(both["strong"], [])
+    for move in clean.legal_moves:
+        tied = Row(2, "x", row.fen, f"h7h6 {move.uci()}")
+        _, (outcome,) = find([tied], Search(kinds=("remove",)), {"weak": flat, "strong": flat})
+        assert outcome.verdict != "not_favourite"
+        assert outcome.favourite == move
 
 
 def test_each_reason_for_finding_nothing_is_told(both):
@@ -275,5 +307,6 @@ def test_the_presets_have_the_paper_s_thresholds():
         assert preset.kings
         assert preset.line_squares
         assert preset.third_mover
+        assert preset.favourite
     assert not PRESETS["default"].clean_history
     assert PRESETS["jenner2024"].clean_history
