@@ -4,6 +4,7 @@
 
 Three ways take turns, so that whatever else the machine does meets all of them: a bare onnxruntime
 loop on ready-made tensors, `Network.evaluate` on boards, and the torch graph on the same tensors.
+onnxruntime's threads do not spin while they wait, in the bare loop as in the API.
 The ratios are medians over the rounds: one way's time by the bare loop's in the same round. Boards
 to planes, without and with the legal moves and their policy slots, take one core.
 """
@@ -20,7 +21,7 @@ import chess
 import onnxruntime
 import torch
 
-from leela_probe.networks import conversion, network
+from leela_probe.networks import conversion, network, onnx_files
 from leela_probe.networks.network import Network
 from leela_probe.positions import planes
 from leela_probe.puzzles import lichess
@@ -59,9 +60,10 @@ def main() -> None:
 def bare_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     """The network in onnxruntime and nothing else."""
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # like for like
     if threads is not None:
         options.intra_op_num_threads = threads
-    onnx_path = path if path.suffix == ".onnx" else conversion.to_onnx(path)
+    onnx_path = path if onnx_files.is_named_so(path) else conversion.to_onnx(path)
     return onnxruntime.InferenceSession(str(onnx_path), options, providers=["CPUExecutionProvider"])
 
 

@@ -159,7 +159,7 @@ class Network:
     Attributes:
         name: the file's name without its endings.
         path: the file.
-        sha256: of the file's bytes.
+        sha256: of the file's bytes; not of other files in which an ONNX file may keep its tensors.
         metadata: the ONNX file's notes.
         input_format: how boards become planes.
         no_history: True if the planes of history are zeroed.
