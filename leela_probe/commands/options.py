@@ -396,6 +396,14 @@ NoThirdMover = Annotated[
     bool,
     typer.Option("--no-third-mover", help="Leave the third move's piece.", rich_help_panel=_WANTED),
 ]
+AnyFirstMove = Annotated[
+    bool,
+    typer.Option(
+        "--any-first-move",
+        help="Take puzzles too whose first move is not the strong network's favourite.",
+        rich_help_panel=_WANTED,
+    ),
+]
 Verdicts = Annotated[
     str,
     typer.Option(
