@@ -177,7 +177,13 @@ def percentiles(
     ] = "label",
     curves: Annotated[
         str | None,
-        typer.Option(help="Only these, by commas.", metavar="LIST", rich_help_panel=_WANTED),
+        typer.Option(
+            help="Only these, by commas, or all \\[default: all; of categories the targets and "
+            "controls that at least half of the puzzles have].",
+            metavar="LIST",
+            show_default=False,
+            rich_help_panel=_WANTED,
+        ),
     ] = None,
     layer: options.OneLayer = None,
     zoom: Annotated[
@@ -202,14 +208,13 @@ def percentiles(
     ends = _zoom(zoom)
     _claim(out, table, overwrite)
     from leela_probe.commands import selections
+    from leela_probe.experiments import effect_figures
     from leela_probe.figures import figures
-    from leela_probe.statistics import observations, stats
+    from leela_probe.statistics import stats
 
     rows = _read(given)
-    if by == "category":
-        only = given["where"].get("category")
-        rows = selections.by_category(rows, prioritised=prioritise, only=only)
-    elif by == "control":
+    rows = _categories_asked_for(rows, given, always=by == "category")
+    if by == "control":
         rows = rows.assign(
             control=rows["label"].astype("string").str.replace(r"^.*: ", "", regex=True)
         )
@@ -219,7 +224,9 @@ def percentiles(
             f"{'category' if rows['category'].notna().all() else 'layer'}"
         )
     rows = rows.assign(**{by: rows[by].astype(str)})
-    if curves is not None:
+    if curves is None and by == "category":
+        rows = rows[rows[by].isin(effect_figures.categories_shown(rows) or set(rows[by]))]
+    elif curves not in (None, "all"):
         names = sorted(set(rows[by]))
         wanted = [options.choice(name.strip(), names, "--curves") for name in curves.split(",")]
         rows = rows[rows[by].isin(wanted)]
@@ -228,15 +235,16 @@ def percentiles(
             f"the table has {rows['layer'].nunique()} layers, of which a curve shows one: choose "
             "it with --layer"
         )
-    each = observations.per_puzzle(rows, by=(by,))
+    each = selections.at_one_place(rows, by=(by,))
     found = stats.percentile_curves(each, by=(by,), confidence=confidence)
     unit, what = selections.unit(rows)
-    words = "layer {}".format if by == "layer" else figures.category_words
-    shown = selections.in_words(found, rows).assign(curve=found[by].map(words))
+    shown = selections.in_words(found, rows)
+    if by == "layer":
+        shown = shown.assign(layer=found[by].map("layer {}".format))
     figure = figures.percentile_curves(
-        shown, curve="curve", unit=unit, what=what, zoom=ends, bottom=bottom
+        shown, curve=by, unit=unit, what=what, zoom=ends, bottom=bottom
     )
-    _write(figure, found, rows, given)
+    _write(figure, found, rows, given, extra=selections.over_squares(each))
 
 
 @app.command(
@@ -302,19 +310,22 @@ def boards(
             f"no measured puzzle {puzzle!r} in {effects}: it has {', '.join(map(str, known[:5]))}"
             f"{', ...' if len(known) > 5 else ''} ({len(known)} in all)"
         )
-    if rows["square"].isna().any() or rows["layer"].isna().any():
+    embedding = rows["site"].eq("embedding")
+    if rows["square"].isna().any() or (rows["layer"].isna() & ~embedding).any():
         raise ValueError(
             f"{effects} is no sweep over squares of layers: boards take what leela-probe patch "
             "residual or head-squares has written"
         )
     pair = _pair(effects, pairs, puzzle)
-    if layers is None:
-        layers = _spread(sorted(int(layer) for layer in rows["layer"].unique()))
+    drawn_layers: Sequence[int | None] | None = layers
+    if drawn_layers is None:
+        known_layers = sorted(int(layer) for layer in rows["layer"].dropna().unique())
+        drawn_layers = [*([None] if embedding.any() else []), *_spread(known_layers)]
     unit, what = selections.unit(rows)
     figure = diagrams.effect_boards(
         rows,
         pair.clean,
-        layers=layers,
+        layers=drawn_layers,
         arrows=[(move.from_square, move.to_square) for move in pair.moves[:plies]],
         entries=[
             (to_board(NetSquare(key), pair.turn), to_board(NetSquare(query), pair.turn))
@@ -324,7 +335,7 @@ def boards(
         unit=unit,
         what=what,
     )
-    drawn = rows[rows["layer"].isin(layers)].drop(columns="puzzle_id")
+    drawn = rows[rows["layer"].isin(drawn_layers)].drop(columns="puzzle_id")
     drawn.insert(0, "puzzle_id", puzzle)
     line = " ".join(pair.line[:plies]) or "none"
     _write(figure, drawn, rows, given, extra=[f"puzzle {puzzle}", f"line {line}"])
@@ -366,7 +377,10 @@ def patterns(
     from leela_probe.statistics import stats
 
     rows = _read(given)
-    place = rows if of is None else selections.called(rows, of, prioritised=prioritise)
+    if of is None:
+        place = _categories_asked_for(rows, given)
+    else:
+        place = selections.called(rows, of, prioritised=prioritise)
     each = selections.at_one_place(place, squares=squares)
     found = stats.pattern_effects(
         each, minimum=minimum, confidence=confidence, resamples=resamples, seed=seed
@@ -374,9 +388,7 @@ def patterns(
     unit, what = selections.unit(rows)
     figure = figures.forest(selections.in_words(found, rows), unit=unit, what=what)
     extra = [] if of is None else [figures.category_words(of)]
-    if squares != "mean":
-        extra.append(f"{squares} over squares")
-    _write(figure, found, rows, given, extra=extra)
+    _write(figure, found, rows, given, extra=[*extra, *selections.over_squares(each)])
 
 
 @app.command(
@@ -424,7 +436,10 @@ def scatter(
     note = re.sub(r"-(?=\d)", "−", note)  # noqa: RUF001  a minus sign, as on the axes
     alone = found.only_first + found.only_second
     if alone:
-        note += f"\n{alone:,} puzzles have only one of the two and are left out."
+        have = "puzzle has" if alone == 1 else "puzzles have"
+        note += (
+            f"\n{alone:,} {have} only one of the two and {'is' if alone == 1 else 'are'} left out."
+        )
     figure = figures.paired_scatter(
         found.table,
         names=(figures.category_words(first), figures.category_words(second)),
@@ -432,7 +447,7 @@ def scatter(
         what=what,
         note=note,
     )
-    extra = [] if squares == "mean" else [f"{squares} over squares"]
+    extra = selections.over_squares(*sides)
     _write(figure, found.table, rows, given, extra=extra)
 
 
@@ -500,6 +515,18 @@ def _read(given: Mapping[str, Any], *, screened: bool = False) -> pd.DataFrame:
         differing_targets=given.get("differing_targets", False),
         screened=screened,
     )
+
+
+def _categories_asked_for(
+    rows: pd.DataFrame, given: Mapping[str, Any], *, always: bool = False
+) -> pd.DataFrame:
+    """The rows with one category each, if --where names some."""
+    from leela_probe.commands import selections
+
+    only = given["where"].get("category")
+    if only is None and not always:
+        return rows
+    return selections.by_category(rows, prioritised=given["prioritise"], only=only)
 
 
 def _write(

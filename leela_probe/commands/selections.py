@@ -26,6 +26,7 @@ __all__ = [
     "heading",
     "in_words",
     "names_differing_targets",
+    "over_squares",
     "read",
     "text_in_words",
     "unit",
@@ -152,29 +153,44 @@ def called(table: pd.DataFrame, name: str, *, prioritised: bool = False) -> pd.D
     )
 
 
-def at_one_place(table: pd.DataFrame, *, squares: str = "mean") -> pd.DataFrame:
-    """One row a puzzle: its squares taken together.
+def at_one_place(
+    table: pd.DataFrame, *, by: Sequence[str] = (), squares: str = "mean"
+) -> pd.DataFrame:
+    """One row a puzzle and curve: its squares taken together, and nothing else.
 
     Args:
-        table: rows of one layer, head and label, and of one category where they are about squares.
+        table: rows in which a puzzle has one layer, head, label, query and key, and one category
+            where they are about squares.
+        by: columns that tell curves apart, each of which is by itself at one place.
         squares: "mean" or "max".
 
     Raises:
-        ValueError: if they are of several.
+        ValueError: if a puzzle has several of them.
     """
     from leela_probe.statistics.observations import per_puzzle
 
-    for column, option in (("layer", "--layer"), ("head", "--head"), ("label", "--label")):
-        found = _values(table[column])
-        if len(found) > 1:
+    for column in ("layer", "head", "label", "query", "key", "category"):
+        if column in by:
+            continue
+        of_puzzle = table.groupby(["puzzle_id", *by], observed=True)[column].nunique()
+        if of_puzzle.max() > 1:
+            found = [*dict.fromkeys(map(str, sorted(table[column].dropna().unique())))]
+            choose = f"--where {column}={found[0]}"
             raise ValueError(
-                f"the table has {len(found)} values of {column} ({_some(found)}): "
-                f"choose one with {option}"
+                f"the table has {len(found)} values of {column} ({_some(found)}): choose one with "
+                + (f"--layer or {choose}" if column == "layer" else choose)
             )
-    if table["category"].notna().any() and table["category"].nunique() > 1:
-        found = _values(table["category"])
-        raise ValueError(f"the table has squares of categories {_some(found)}: choose --category")
-    return per_puzzle(table, by=(), squares=squares)
+    return per_puzzle(table, by=by, squares=squares)
+
+
+def over_squares(*each: pd.DataFrame) -> list[str]:
+    """What a heading says where puzzles have several squares at a place: mean or max over squares.
+
+    Args:
+        each: tables of `at_one_place`.
+    """
+    several = [table for table in each if (table["squares"] > 1).any()]
+    return [f"{several[0]['taken'].iloc[0]} over squares"] if several else []
 
 
 def in_words(found: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
@@ -338,6 +354,8 @@ def _details(options: Mapping[str, Any]) -> list[str]:
         said.append(f"of head {options['head']}")
     if options.get("method") not in (None, "zero"):
         said.append(str(options["method"]))
+    if options.get("action") is not None:
+        said.append(str(options["action"]))
     return said
 
 

@@ -106,7 +106,8 @@ def summary(
 
         wide = observations.normalise(rows, minimum_gap=minimum_gap)
         notes.append(
-            f"{wide.kept:,} puzzles with a gap above {wide.minimum_gap:g}; {wide.narrow:,} with a "
+            f"{wide.kept:,} puzzle{'' if wide.kept == 1 else 's'} with a gap above "
+            f"{wide.minimum_gap:g}; {wide.narrow:,} with a "
             f"narrower one and {wide.missing:,} without one are left out."
         )
         if wide.kept == 0:
@@ -188,7 +189,13 @@ def family(
     notes = [
         f"estimate: mean {what} ({unit}); {alternative}",
         "p_max_t: family-wise by the step-down maximum of t; p_holm: family-wise by Holm; p_bh: "
-        "false discovery rate; p: not corrected",
+        "false discovery rate",
+        "p: not corrected for the number of places"
+        + (
+            "; the larger of the place's own and that of all places' resamples taken together"
+            if null == "bootstrap"
+            else ""
+        ),
         f"family: {int(found['t'].notna().sum()):,} places with a test",
     ]
     if len(shown) < len(found):
@@ -292,11 +299,13 @@ def paired(
     sides = [selections.called(rows, name, prioritised=prioritise) for name in (first, second)]
     layers = sorted(set(sides[0]["layer"].dropna()) & set(sides[1]["layer"].dropna()))
     several = len(layers) > 1 and sides[0]["head"].isna().all()
-    lines = []
+    lines, taken = [], []
     for layer in layers if several else [None]:
         here = [side if layer is None else side[side["layer"] == layer] for side in sides]
+        places = [selections.at_one_place(side, squares=squares) for side in here]
+        taken += selections.over_squares(*places)
         one = comparisons.paired(
-            *(selections.at_one_place(side, squares=squares) for side in here),
+            *places,
             names=(first, second),
             confidence=confidence,
             resamples=resamples,
@@ -322,6 +331,8 @@ def paired(
         f"low, high: {found['interval'].iloc[0]}",
         selections.text_in_words("greater, less: games; sign_p: two-sided sign test", rows),
     ]
+    if taken:
+        notes.append(f"{taken[0]}, where a puzzle has several in a category")
     if several:
         notes.append("no correction for the number of layers")
     _show(found, [*(["layer"] if several else []), *columns], notes)

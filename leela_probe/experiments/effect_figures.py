@@ -61,7 +61,8 @@ def figure(table: pd.DataFrame) -> Figure | None:
     if rows.empty or len(rows[["sweep", "direction", "measure", "rank"]].drop_duplicates()) > 1:
         return None
     unit, what = UNITS[rows["measure"].iloc[0]]
-    if rows["category"].notna().all() and rows["layer"].notna().all():
+    deep = rows["layer"].notna() | rows["site"].eq("embedding")
+    if rows["category"].notna().all() and deep.all():
         each = categories.explode(rows.assign(category=rows["category"].astype(object)))
         shown = each[each["category"].isin(categories_shown(each))]
         return figures.layer_curves(stats.layer_curves(shown), unit=unit, what=what)
@@ -74,7 +75,9 @@ def figure(table: pd.DataFrame) -> Figure | None:
 
 def html(table: pd.DataFrame) -> str | None:
     """The figure as Jupyter shows it, with what the table holds below; None where there is none."""
-    needed = {"effect", "sweep", "measure", "direction", "rank", "category", "layer", "puzzle_id"}
+    needed = {
+        "effect", "sweep", "measure", "direction", "rank", "category", "site", "layer", "puzzle_id",
+    }  # fmt: skip
     drawn = figure(table) if needed <= {*table.columns} else None
     if drawn is None:
         return None

@@ -35,7 +35,7 @@ def effect_boards(
     table: pd.DataFrame,
     board: chess.Board,
     *,
-    layers: Sequence[int],
+    layers: Sequence[int | None],
     arrows: Sequence[tuple[chess.Square, chess.Square]] = (),
     entries: Sequence[tuple[chess.Square, chess.Square]] = (),
     changed: Sequence[chess.Square] = (),
@@ -48,7 +48,8 @@ def effect_boards(
     Args:
         table: rows of one puzzle with layer, square (as the network sees it) and effect.
         board: the puzzle's clean board, the solver to move.
-        layers: one diagram each, at most four beside one another in a row.
+        layers: one diagram each, at most four beside one another in a row; None is the embedding,
+            which has no layer.
         arrows: from and to squares of the line's moves on the chess board, on every diagram.
         entries: key and query squares of attention entries, dashed arrows.
         changed: squares on which the corrupted board differs, framed.
@@ -82,7 +83,9 @@ def effect_boards(
                 changed=changed,
                 piece_size=side * 7,
             )
-            axes.set_title(f"layer {layer}: {_largest(values, board.turn)} {unit}", fontsize=7.5)
+            axes.set_title(
+                f"{_layer_name(layer)}: {_largest(values, board.turn)} {unit}", fontsize=7.5
+            )
         for axes in panels[len(boards) :]:
             axes.set_axis_off()
         bar = figure.colorbar(
@@ -173,27 +176,37 @@ def draw_board(
 
 
 def square_values(
-    table: pd.DataFrame, *, layer: int, value: str = "effect"
+    table: pd.DataFrame, *, layer: int | None, value: str = "effect"
 ) -> Float64[np.ndarray, " square"]:
-    """The 64 values of one puzzle and layer by the network's squares, NaN where there is none."""
+    """The 64 values of one puzzle and layer by the network's squares, NaN where there is none.
+
+    Args:
+        table: rows of one puzzle with layer, square and the value.
+        layer: None for the embedding, which has no layer.
+        value: the column to take.
+
+    Raises:
+        ValueError: for rows of several puzzles, or a layer or square with no rows or several.
+    """
     puzzles = table["puzzle_id"].unique()
     if len(puzzles) != 1:
         raise ValueError(f"the table has rows of {len(puzzles)} puzzles: a diagram shows one")
-    rows = table[(table["layer"] == layer) & table["square"].notna()]
+    here = table["layer"].isna() if layer is None else table["layer"] == layer
+    rows = table[here & table["square"].notna()]
     if rows.empty:
-        raise ValueError(f"layer {layer} has no rows with a square in this table")
+        raise ValueError(f"{_layer_name(layer)} has no rows with a square in this table")
     if rows["square"].duplicated().any():
         twice = int(rows["square"][rows["square"].duplicated()].iloc[0])
         raise ValueError(
-            f"square {twice} stands in several rows of layer {layer}: keep one sweep, one measure, "
-            "one direction"
+            f"square {twice} stands in several rows of {_layer_name(layer)}: keep one sweep, one "
+            "measure, one direction"
         )
     values = np.full(64, np.nan)
     values[rows["square"].to_numpy(dtype=np.int64)] = rows[value].to_numpy(
         dtype=np.float64, na_value=np.nan
     )
     if np.isnan(values).all():
-        raise ValueError(f"layer {layer} has no value on any square")
+        raise ValueError(f"{_layer_name(layer)} has no value on any square")
     return values
 
 
@@ -281,6 +294,10 @@ def _place(square: chess.Square, turn: chess.Color) -> tuple[int, int]:
     """Lower left corner of a square, the side to move below: Black's board is turned round."""
     file, rank = chess.square_file(square), chess.square_rank(square)
     return (file, rank) if turn else (7 - file, 7 - rank)
+
+
+def _layer_name(layer: int | None) -> str:
+    return "embedding" if layer is None else f"layer {layer}"
 
 
 def _largest(values: Float64[np.ndarray, " square"], turn: chess.Color) -> str:

@@ -7,8 +7,9 @@ page, with units, numbers of puzzles and the name of every band in it. Stands on
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, product
 
 import matplotlib as mpl
 import numpy as np
@@ -61,16 +62,22 @@ _CATEGORIES: Mapping[str, tuple[str, str, str]] = {
     "other": (GREY, "-", "."),
 }
 _FEW_LAYERS = 8  # up to here intervals are bars beside one another, above it bands
+_LINES = ("-", "--", "-.", ":")
 _SPARE = ((SKY, "-.", "*"), (ORANGE, "-.", "h"), (GREEN, "-.", "p"), (PURPLE, "-.", "X"))
 
 
 def category_words(name: str) -> str:
-    """The name of a category of squares as it stands in figures; other names stay.
+    """The name of a category of squares or of a head as it stands in figures; other names stay.
 
     Example:
         >>> category_words("ply3_target"), category_words("matched_control"), category_words("a_b")
         ('3rd move target', 'matched control', 'a_b')
+        >>> category_words("2.7"), category_words("L2H7"), category_words("embedding")
+        ('layer 2, head 7', 'layer 2, head 7', 'embedding')
     """
+    head = re.fullmatch(r"L?(\d+)(?:\.|H)(\d+)", name)
+    if head is not None:
+        return f"layer {head[1]}, head {head[2]}"
     ply = re.fullmatch(r"ply(\d+)_(target|source)", name)
     if ply is not None:
         number = int(ply[1])
@@ -90,7 +97,8 @@ def layer_curves(
 ) -> Figure:
     """Mean effect over layers, a curve for each category of squares.
 
-    Intervals are bars beside one another where there are few layers, else bands.
+    Intervals are bars beside one another where there are few layers, else bands. The embedding,
+    which has no layer, stands before the first.
 
     Args:
         table: of `stats.layer_curves`.
@@ -110,6 +118,8 @@ def layer_curves(
     known = [name for name in _CATEGORIES if name in present]
     wanted = [*known, *(n for n in present if n not in known)] if categories is None else categories
     spare = cycle(_SPARE)
+    before = bool(table["layer"].isna().any())
+    table = table.assign(layer=_positions(table["layer"]))
     drawn = table[table["category"].isin(wanted)]
     alike = drawn["n"].nunique() == 1
     with style():
@@ -146,6 +156,12 @@ def layer_curves(
         axes.set_ylabel(f"mean {what} ({unit})")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         first, last = int(drawn["layer"].min()), int(drawn["layer"].max())
+        if before:
+            axes.set_xlabel("layer" if last > first else "")
+            step = 1 if last - first <= 12 else 2
+            clear = first + 0.16 * (last - first)  # of the word at the first place
+            numbered = [n for n in range(first + 1, last + 1) if n >= clear and n % step == 0]
+            axes.set_xticks([first, *numbered], ["embedding", *map(str, numbered)])
         room = 0.03 * (last - first) + 0.025 * few * len(wanted) or 0.5
         axes.set_xlim(first - room, last + room)
         if title is not None:
@@ -158,7 +174,7 @@ def layer_curves(
             light = "Band" if few else "Light band"
             note += f"\n{light}: {_percent(quantiles)} quantiles of puzzles."
         if alike:
-            note += f"\nn = {_range(drawn['n'])} puzzles."
+            note += f"\nn = {_puzzles(drawn['n'])}."
         longest = max(len(str(text)) for text in axes.get_legend_handles_labels()[1])
         columns = 2 if len(wanted) > 3 and longest < 27 else 1
         lines = -(-len(wanted) // columns) + note.count("\n") + 1
@@ -191,7 +207,8 @@ def head_map(
         unit: of the effect.
         what: name of the effect.
         top: how many heads to list.
-        p: a column of p-values to list beside them, such as "p_max_t".
+        p: a column of p-values to list beside them, such as "p_max_t"; where there is none, the
+            column `reason` says why.
         title: above the axes.
     """
     require_columns(table, ["layer", "head", "estimate", "n", *([p] if p else [])])
@@ -200,6 +217,7 @@ def head_map(
     grid[heads, layers] = table["estimate"].to_numpy(float)
     limit = float(np.nanmax(np.abs(grid), initial=0.0)) or 1.0
     order = table["estimate"].abs().sort_values(ascending=False, kind="stable").index[:top]
+    order = [i for i in order if re.search("[1-9]", signed(table.loc[i, "estimate"], limit))]
     with style():
         height = 1.4 + max(0.115 * len(grid), 1.6) + 0.13 * len(order)
         figure = Figure(figsize=(COLUMN, height), layout="constrained")
@@ -217,7 +235,7 @@ def head_map(
             axis.set_ticks(np.arange(0, size, step) + 0.5, np.arange(0, size, step))
             axis.set_tick_params(length=0)
         axes.set(xlabel="layer", ylabel="head")
-        lines = []
+        lines, bounded, tested = [], False, False
         for rank, index in enumerate(order, 1):
             row = table.loc[index]
             x, y, size = int(row["layer"]), int(row["head"]), float(row["estimate"])
@@ -234,15 +252,22 @@ def head_map(
             line = f"{rank}  layer {x}, head {y}: {signed(size, limit)}"
             if {"low", "high"} <= set(table.columns) and np.isfinite(row["low"]):
                 line += f" [{signed(row['low'], limit)}, {signed(row['high'], limit)}]"
-            lines.append(line + (f", {_p_text(float(row[p]))}" if p else ""))
+                bounded = True
+            if p and not np.isnan(row[p]):
+                line += f", {_p_text(float(row[p]))}"
+                tested = True
+            lines.append(line)
         bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
         bar.set_label(f"mean {what} ({unit})")
         bar.outline.set_linewidth(0.4)
-        axes.set_title(title if title is not None else f"n = {_range(table['n'])} puzzles")
-        if "interval" in table.columns:
+        axes.set_title(title if title is not None else f"n = {_puzzles(table['n'])}")
+        if bounded:
             lines.append(f"[ ]: {table['interval'].iloc[0]}")
+        if tested:
+            lines.append(f"p: {_P_NAMES.get(p or '', p)}")
         if p:
-            lines.append(f"p: {_P_NAMES.get(p, p)}")
+            shown = table if table[p].isna().all() else table.loc[order]
+            lines += _no_test(shown[shown[p].isna()])
         if bool(np.isnan(grid).any()):
             lines.append("grey: no value")
         add_note(figure, "\n".join(lines))
@@ -262,22 +287,20 @@ def percentile_curves(
 
     Args:
         table: of `stats.percentile_curves`.
-        curve: column that names the curves.
+        curve: column that names the curves; categories of squares look as in `layer_curves`.
         unit: of the effect.
         what: name of the effect.
         zoom: percentiles of the right panel.
         bottom: lowest effect shown.
     """
     require_columns(table, [curve, "percentile", "estimate", "low", "high", "n", "interval"])
-    looks = (
-        (BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (PURPLE, ":"), (ORANGE, "-"),
-        (BLACK, "--"), (SKY, "-."),
-    )  # fmt: skip
     with style():
         figure = Figure(figsize=(PAGE, 2.9), layout="constrained")
         panels = figure.subplots(1, 2, width_ratios=(3, 2))
-        names = list(dict.fromkeys(table[curve]))
-        for name, (colour, line) in zip(names, cycle(looks), strict=False):
+        present = list(dict.fromkeys(table[curve]))
+        known = [name for name in _CATEGORIES if name in present]
+        names = [*known, *(name for name in present if name not in known)]
+        for name, (colour, line) in zip(names, _looks(names), strict=True):
             rows = table[table[curve] == name].sort_values("percentile")
             for axes, (start, end) in zip(panels, ((0, 100), zoom), strict=True):
                 part = rows[(rows["percentile"] >= start) & (rows["percentile"] <= end)]
@@ -286,7 +309,7 @@ def percentile_curves(
                 axes.fill_between(
                     at, low, high, where=bounded, color=colour, alpha=0.25, linewidth=0
                 )
-                label = f"{name}, n = {_range(rows['n'])}"
+                label = f"{category_words(str(name))}, n = {_range(rows['n'])}"
                 axes.plot(
                     at, part["estimate"], color=colour, linestyle=line, label=label, gid=str(name)
                 )
@@ -299,9 +322,18 @@ def percentile_curves(
         if bottom is not None:
             for axes in panels:
                 axes.set_ylim(bottom=bottom)
-        panels[0].legend(loc="upper left")
-        add_note(
-            figure, f"Band: {table['interval'].iloc[0]} of each percentile, where it is bounded."
+        handles, labels = panels[0].get_legend_handles_labels()
+        columns = 3 if len(labels) > 4 and max(map(len, labels)) < 32 else 2
+        figure.set_figheight(2.6 + 0.15 * (1 - (-len(labels) // columns)))
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower left",
+            ncols=columns,
+            handlelength=3.2,
+            title=f"Band: {table['interval'].iloc[0]} of each percentile, where it is bounded.",
+            title_fontsize=7,
+            alignment="left",
         )
     return figure
 
@@ -346,7 +378,7 @@ def paired_scatter(
         axes.set(xlim=limits, ylim=limits, aspect="equal")
         axes.set_xlabel(f"{names[1]}: {what} ({unit})")
         axes.set_ylabel(f"{names[0]}: {what} ({unit})")
-        axes.set_title(f"n = {len(table):,} puzzles; dashed: equal")
+        axes.set_title(f"n = {_puzzles(pd.Series([len(table)]))}; dashed: equal")
         if note is not None:
             add_note(figure, note)
     return figure
@@ -481,11 +513,43 @@ def _range(numbers: pd.Series) -> str:
     return f"{low:,}" if low == high else f"{low:,}–{high:,}"  # noqa: RUF001  a range takes a dash
 
 
+def _puzzles(numbers: pd.Series) -> str:
+    return f"{_range(numbers)} puzzle{'' if int(numbers.max()) == 1 else 's'}"
+
+
+def _positions(layers: pd.Series) -> pd.Series:
+    """Where layers stand on an axis; what has none, the embedding, stands before the first."""
+    numbers = layers.astype("Float64").astype("float64")
+    first = numbers.min()
+    return numbers.fillna(-1.0 if np.isnan(first) else first - 1)
+
+
+def _looks(names: Sequence[str]) -> list[tuple[str, str]]:
+    """A colour and a line for each curve: a category's own, or one that no other has."""
+    own = {name: _CATEGORIES[name][:2] for name in names if name in _CATEGORIES}
+    first = (
+        (BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (PURPLE, ":"), (ORANGE, "-"),
+        (BLACK, "--"), (SKY, "-."),
+    )  # fmt: skip
+    colours = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK, SKY, GREY)
+    every = dict.fromkeys([*first, *((c, line) for line, c in product(_LINES, colours))])
+    spare = cycle([look for look in every if look not in own.values()])
+    return [own[name] if name in own else next(spare) for name in names]
+
+
+def _no_test(untested: pd.DataFrame) -> list[str]:
+    """Why heads have no test, the most frequent reasons, in lines that fit a column."""
+    if untested.empty:
+        return []
+    if "reason" not in untested.columns or untested["reason"].isna().all():
+        return ["no p: there is no test"]
+    reasons = untested["reason"].value_counts().index[:2]
+    return [line for why in reasons for line in textwrap.wrap(f"no p: {why}", 62)]
+
+
 def _percent(columns: tuple[str, str]) -> str:
     return f"{float(columns[0][1:]):g} and {float(columns[1][1:]):g} %"
 
 
 def _p_text(p: float) -> str:
-    if np.isnan(p):
-        return "no test"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -169,6 +169,10 @@ def test_percentiles_of_categories_need_one_layer(tables: Path, tmp_path: Path) 
     drawn("percentiles", tables / "residual.parquet", "--out", out, "--by", "category", "--layer",
           "1", "--curves", "ply1_target,other")  # fmt: skip
     assert "1st move target, n = 24" in svg_text(out)
+    assert "mean over squares" in svg_text(out)  # of the two others
+    drawn("percentiles", tables / "residual.parquet", "--out", out, "--overwrite", "--by",
+          "category", "--layer", "1", "--curves", "ply1_target")  # fmt: skip
+    assert "over squares" not in svg_text(out)
     assert plot("percentiles", tables / "entry.parquet", "--out", out, "--zoom", "9").exit_code == 2
 
 
@@ -179,7 +183,10 @@ def test_patterns_and_scatter_take_one_place(tables: Path, tmp_path: Path) -> No
     found = pd.read_csv(numbers)
     assert found["kind"].tolist() == ["all", "headline", "pattern", "pattern", "pattern"]
     assert found["n"].tolist() == [24, 16, 8, 8, 8]
-    with pytest.raises(ValueError, match=r"3 values of layer \(0, 1, 2\): choose one with --layer"):
+    with pytest.raises(
+        ValueError,
+        match=r"3 values of layer \(0, 1, 2\): choose one with --layer or --where layer=0",
+    ):
         plot("patterns", tables / "residual.parquet", "--of", "other", "--out", tmp_path / "g.svg")
     with pytest.raises(ValueError, match=r"called '9.9': it has 0.0, 0.1, .* \(12 in all\)"):
         plot("patterns", tables / "heads.parquet", "--of", "9.9", "--out", tmp_path / "g.svg")
@@ -190,6 +197,65 @@ def test_patterns_and_scatter_take_one_place(tables: Path, tmp_path: Path) -> No
     assert len(pairs) == 24
     assert np.allclose(pairs["first"] - pairs["second"], pairs["difference"], atol=1e-5)
     assert "Greater in 12, less in 0 of 12 games" in svg_text(tmp_path / "s.svg")
+
+
+def all_entries() -> pyarrow.Table:
+    rows = [
+        {"puzzle_id": f"p{number}", "game_id": f"g{number}", "pattern": "112", "layer": 2,
+         "head": 3, "query": query, "key": key, "effect": np.float32(number + query + key)}
+        for number in range(12) for query in range(2) for key in range(3)
+    ]  # fmt: skip
+    return example_effects.table(rows, sweep="entries", site="pattern", direction="ablation")
+
+
+def test_several_places_are_not_averaged_unseen(tables: Path, tmp_path: Path) -> None:
+    out, entries = tmp_path / "f.svg", tmp_path / "all.parquet"
+    example_effects.write(all_entries(), entries)
+    with pytest.raises(ValueError, match=r"4 values of head \(0, 1, 2, 3\): .* --where head=0"):
+        plot("percentiles", tables / "heads.parquet", "--by", "layer", "--out", out)
+    with pytest.raises(ValueError, match=r"6 values of category .* --where category=corrupted"):
+        plot("percentiles", tables / "residual.parquet", "--by", "layer", "--out", out)
+    for command in ("patterns", "percentiles"):
+        by = ("--by", "layer") if command == "percentiles" else QUICK
+        with pytest.raises(ValueError, match=r"2 values of query \(0, 1\): .* --where query=0"):
+            plot(command, entries, "--out", out, *by)
+        with pytest.raises(ValueError, match=r"3 values of key \(0, 1, 2\): .* --where key=0"):
+            plot(command, entries, "--out", out, "--where", "query=1", *by)
+    drawn("patterns", entries, "--where", "query=1", "--where", "key=2", "--out", out, *QUICK)
+    drawn("percentiles", tables / "residual.parquet", "--by", "layer", "--where",
+          "category=other", "--out", out, "--overwrite")  # fmt: skip
+    assert "mean over squares" in svg_text(out)
+    drawn("percentiles", tables / "heads.parquet", "--by", "layer", "--where", "head=2", "--out",
+          out, "--overwrite")  # fmt: skip
+    drawn("patterns", tables / "residual.parquet", "--of", "other", "--layer", "0", "--out", out,
+          "--overwrite", *QUICK)  # fmt: skip
+    assert "mean over squares" in svg_text(out)
+
+
+def test_percentiles_of_categories_are_those_of_targets_and_controls(
+    tables: Path, tmp_path: Path
+) -> None:
+    out, numbers = tmp_path / "f.svg", tmp_path / "f.csv"
+    ask = ("percentiles", tables / "residual.parquet", "--by", "category", "--layer", "1")
+    found = example_effects.frame(example_effects.residual())
+    rare = found["puzzle_id"].isin(["p00", "p01"]) & found["category"].eq("corrupted")
+    found.loc[rare, "category"] = "ply7_target"
+    table = pyarrow.Table.from_pandas(found, schema=example_effects.residual().schema)
+    example_effects.write(table, tmp_path / "rare.parquet")
+    drawn("percentiles", tmp_path / "rare.parquet", *ask[2:], "--out", out, "--table", numbers)
+    shown = set(pd.read_csv(numbers)["category"])
+    assert shown == {"corrupted", "ply1_target", "ply3_target", "matched_control", "other"}
+    drawn("percentiles", tmp_path / "rare.parquet", *ask[2:], "--out", out, "--table", numbers,
+          "--overwrite", "--curves", "all")  # fmt: skip
+    assert set(pd.read_csv(numbers)["category"]) == shown | {"ply7_target"}
+
+
+def test_the_embedding_is_drawn_by_its_name(tmp_path: Path) -> None:
+    path = boards_of(tmp_path, embedding=True)
+    drawn("layers", path, "--out", tmp_path / "l.svg", *QUICK)
+    assert "embedding" in svg_text(tmp_path / "l.svg")
+    drawn("boards", path, "--puzzle", "backrank", "--out", tmp_path / "b.svg")
+    assert "embedding: h8 +0.98 nats" in svg_text(tmp_path / "b.svg")
 
 
 def test_puzzles_without_games_are_not_called_games(tmp_path: Path) -> None:
@@ -204,7 +270,7 @@ def test_puzzles_without_games_are_not_called_games(tmp_path: Path) -> None:
     assert "interval by puzzle" in svg_text(out)
 
 
-def boards_of(folder: Path) -> Path:
+def boards_of(folder: Path, *, embedding: bool = False) -> Path:
     """A sweep over the squares of a puzzle with pairs beside it, as the manifest says."""
     pair = BY_HAND[0]
     kept = {
@@ -217,11 +283,11 @@ def boards_of(folder: Path) -> Path:
     rows = [
         {"puzzle_id": pair.puzzle_id, "pattern": pair.pattern, "layer": layer, "square": square,
          "category": "other", "effect": np.float32(square / 64)}
-        for layer in range(6) for square in range(64)
+        for layer in ([None] if embedding else range(6)) for square in range(64)
     ]  # fmt: skip
-    path = example_effects.write(
-        example_effects.table(rows, sweep="residual"), folder / "b.parquet", where="after"
-    )
+    site = "embedding" if embedding else "residual_after"
+    table = example_effects.table(rows, sweep="residual", site=site)
+    path = example_effects.write(table, folder / "b.parquet", where="after")
     beside = folder / "b.parquet.manifest.json"
     manifest = json.loads(beside.read_text())
     sha256 = hashlib.sha256((folder / "pairs.csv").read_bytes()).hexdigest()

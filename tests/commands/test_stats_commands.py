@@ -112,6 +112,10 @@ def test_the_largest_effect_is_named_first(tables: Path) -> None:
                                 "p_bh"]  # fmt: skip
     assert lines[1].split()[:3] == ["1", "2", "24"]
     assert "10 more rows: --top N prints, --out FILE writes" in lines[-1]
+    text = " ".join(printed("tests", tables / "heads.parquet", *QUICK).split())
+    assert "p: not corrected for the number of places; the larger of the place's own and" in text
+    flipped = " ".join(printed("tests", tables / "heads.parquet", "--null", "sign-flip").split())
+    assert "the larger of" not in flipped
     halves = printed("halves", tables / "heads.parquet", "--top", "1", "--splits", "20", *QUICK)
     for line in halves.splitlines()[1:3]:
         assert line.split()[1:4] == ["1", "1", "2"]
@@ -131,6 +135,12 @@ def test_paired_comparisons_count_games(tables: Path, tmp_path: Path) -> None:
     assert found["estimate"] == pytest.approx(difference.mean(), rel=1e-5)
     assert (found["greater"], found["less"]) == (greater, 12 - greater)
     assert found["sign_p"] == pytest.approx(binomtest(greater, 12).pvalue, rel=1e-5)
+
+
+def test_a_mean_over_squares_is_said_to_be_one(tables: Path) -> None:
+    ask = ("paired", tables / "residual.parquet", "--first", "ply1_target", *QUICK, "--second")
+    assert "mean over squares, where a puzzle has several" in printed(*ask, "other")
+    assert "over squares" not in printed(*ask, "matched_control")
 
 
 def test_heads_that_need_each_other_interact(tables: Path, tmp_path: Path) -> None:

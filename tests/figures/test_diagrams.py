@@ -64,6 +64,16 @@ def test_the_title_names_the_largest_effect_with_its_sign() -> None:
     assert titles == [f"layer 10: h4 {minus}1.96 nats", f"layer 10: h5 {minus}1.96 nats"]
 
 
+def test_the_embedding_is_a_diagram_too() -> None:
+    table = pd.concat([effects(np.full(64, 1.0), 0), effects(np.full(64, 4.0), 0)])
+    table["layer"] = pd.array([None] * 64 + [0] * 64, dtype="Int16")
+    figure = effect_boards(table, WHITE, layers=[None, 0])
+    titles = [axes.get_title() for axes in figure.axes[:2]]
+    assert titles == ["embedding: a1 +1.00 nats", "layer 0: a1 +4.00 nats"]
+    with pytest.raises(ValueError, match="embedding has no rows with a square"):
+        effect_boards(effects(np.ones(64)), WHITE, layers=[None])
+
+
 def test_boards_side_by_side_share_their_colours() -> None:
     table = pd.concat([effects(np.full(64, 1.0), 0), effects(np.full(64, 4.0), 14)])
     figure = effect_boards(table, WHITE, layers=[0, 14], power=1.0)

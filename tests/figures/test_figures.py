@@ -57,6 +57,28 @@ def percentiles() -> pd.DataFrame:
     return pd.concat(tables).assign(n=400, interval="95 % order-statistic interval")
 
 
+def from_the_embedding() -> pd.DataFrame:
+    table = curves()
+    return table.assign(layer=table["layer"].where(table["layer"] > 0).astype("Int16"))
+
+
+def untested() -> pd.DataFrame:
+    why = "8 games: a test needs at least 10"
+    few = heads().assign(low=np.nan, high=np.nan, p_max_t=np.nan, reason=why, n=8)
+    few.loc[few["estimate"].abs() < 0.2, "estimate"] = 0.0
+    return few
+
+
+def of_categories() -> pd.DataFrame:
+    names = ["ply1_target", "ply1_source", "ply2_source", "ply3_target", "ply3_source",
+             "corrupted", "corrupted_favourite", "matched_control", "other", "ply2_target",
+             "ply4_source", "ply5_source"]  # fmt: skip
+    one = percentiles().query("set == 'all other entries'").drop(columns="set")
+    tables = [one.assign(category=name, estimate=one["estimate"] + place)
+              for place, name in enumerate(names)]  # fmt: skip
+    return pd.concat(tables)
+
+
 def pairs() -> pd.DataFrame:
     generator = np.random.default_rng(2)
     return pd.DataFrame({"first": generator.normal(1, 1, 50), "second": generator.normal(0, 1, 50)})
@@ -90,6 +112,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "layer curves, one layer": lambda: figures.layer_curves(curves().query("layer == 0")),
     "head map, one layer": lambda: figures.head_map(heads().query("layer == 12 and head < 2")),
+    "layer curves from the embedding on": lambda: figures.layer_curves(from_the_embedding()),
+    "layer curves, embedding alone": lambda: figures.layer_curves(
+        from_the_embedding().query("layer.isna()")
+    ),
+    "head map without tests": lambda: figures.head_map(untested(), p="p_max_t"),
+    "percentiles of categories": lambda: figures.percentile_curves(
+        of_categories(), curve="category"
+    ),
     "head map": lambda: figures.head_map(heads(), p="p_max_t"),
     "percentiles": lambda: figures.percentile_curves(percentiles(), curve="set", bottom=-1.0),
     "scatter": lambda: figures.paired_scatter(
@@ -143,7 +173,7 @@ def test_axes_name_their_units_and_the_figure_its_bands(drawn: Figure) -> None:
     words = " ".join(text.get_text() for text in shown_texts(drawn))
     assert "nats" in words or "puzzles (hatched" in words
     assert "n = " in words or "22,517" in words or "2,000" in words
-    if "hatched" not in words and "line one" not in words:
+    if not any(each in words for each in ("hatched", "line one", "no p:")):
         assert "interval" in words
 
 
@@ -235,6 +265,55 @@ def test_head_maps_show_each_head_at_its_place_with_zero_white() -> None:
 def test_head_maps_of_one_head_or_of_nothing_but_zeros_can_be_drawn() -> None:
     one = pd.DataFrame({"layer": [0], "head": [0], "estimate": [0.0], "n": [12]})
     FigureCanvasAgg(figures.head_map(one)).draw()
+
+
+def test_the_embedding_has_a_place_of_its_own_before_the_layers() -> None:
+    figure = figures.layer_curves(from_the_embedding())
+    axes = figure.axes[0]
+    line = next(line for line in axes.lines if line.get_gid() == "corrupted")
+    assert line.get_xdata() == pytest.approx(np.arange(15))  # the embedding before layer 1
+    assert [text.get_text() for text in axes.get_xticklabels()][:3] == ["embedding", "4", "6"]
+    assert axes.get_xlabel() == "layer"
+    alone = figures.layer_curves(from_the_embedding().query("layer.isna()")).axes[0]
+    assert [text.get_text() for text in alone.get_xticklabels()] == ["embedding"]
+
+
+def test_heads_without_a_test_say_why_and_legends_stand_only_for_what_is_shown() -> None:
+    note = figures.head_map(untested(), p="p_max_t", top=400).get_supxlabel()
+    assert "no p: 8 games: a test needs at least 10" in note
+    assert "[ ]" not in note
+    assert "\np:" not in note
+    listed = untested()["estimate"].abs().gt(0).sum()
+    assert sum("layer" in line for line in note.splitlines()) == listed < 360
+    tested = figures.head_map(heads(), p="p_max_t").get_supxlabel()
+    assert "\n[ ]: " in tested
+    assert "\np: step-down maximum of t" in tested
+    assert "no p:" not in tested
+
+
+def test_one_puzzle_is_not_several() -> None:
+    one = pd.DataFrame({"layer": [0], "head": [0], "estimate": [0.0], "n": [1]})
+    assert figures.head_map(one).axes[0].get_title() == "n = 1 puzzle"
+    title = figures.paired_scatter(pairs()[:1], names=("a", "b")).axes[0].get_title()
+    assert title == "n = 1 puzzle; dashed: equal"
+    curve = curves().assign(n=1)
+    assert "n = 1 puzzle." in figures.layer_curves(curve).legends[0].get_title().get_text()
+
+
+def test_every_percentile_curve_has_a_look_of_its_own_and_the_legend_covers_none() -> None:
+    figure = figures.percentile_curves(of_categories(), curve="category")
+    lines = [line for line in figure.axes[0].lines if line.get_gid()]
+    looks = {(line.get_color(), line.get_linestyle()) for line in lines}
+    assert len(looks) == len(lines) == 12
+    curve = figures.layer_curves(curves()).axes[0]
+    same = {line.get_gid(): line for line in curve.lines if line.get_gid()}
+    for line in lines:
+        if line.get_gid() in same:
+            assert line.get_color() == same[line.get_gid()].get_color()
+    FigureCanvasAgg(figure).draw()
+    legend = figure.legends[0].get_window_extent()
+    assert all(legend.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
+    assert "3rd move target, n = 400" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_percentile_bands_stop_where_the_sample_bounds_nothing() -> None:
