@@ -56,7 +56,7 @@ def results(folder: Path) -> dict[str, str]:
     }
 
 
-def run(study: Study, cache: Path, **more: Any) -> dict[str, bool]:
+def run(study: Study, cache: Path, *, overwrite: bool = True, **more: Any) -> dict[str, bool]:
     """Does a study; says which steps ran now."""
     fresh: dict[str, bool] = {}
     networks = Networks(study, lambda path: load(path, cache=cache))
@@ -65,6 +65,7 @@ def run(study: Study, cache: Path, **more: Any) -> dict[str, bool]:
             study,
             networks,
             ledger,
+            overwrite=overwrite,
             told=lambda record, now: fresh.update({record.name: now}),
             **more,
         )

@@ -59,6 +59,7 @@ def demo(
     probability: options.Probability = None,
     divergence: options.Divergence = None,
     workers: options.Workers = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """See the whole method work within five minutes, with the networks that come along.
 
@@ -87,4 +88,4 @@ def demo(
         epochs=15,
         workers=workers,
     )
-    reproduce.perform(study)
+    reproduce.perform(study, overwrite=overwrite)

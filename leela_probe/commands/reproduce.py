@@ -43,7 +43,7 @@ _Stage = Annotated[
     str | None,
     typer.Option(
         help="Only this step: filter, corrupt, residual, heads, entry, entry-win, piece-heads, "
-        "attention, probes, tables, comparison, figures or page.",
+        "attention, relations, probes, tables, comparison, figures or page.",
         metavar="NAME",
         show_default=False,
         rich_help_panel=_WANTED,
@@ -127,7 +127,7 @@ def reproduce(
     head: _Head = None,
     share: _Share = 0.5,
     minimum: _Minimum = 50,
-    random_networks: _RandomNetworks = 3,
+    random_networks: _RandomNetworks = 5,
     epochs: _Epochs = None,
     resamples: options.Resamples = 2000,
     seed: _Seed = 0,
@@ -135,11 +135,13 @@ def reproduce(
     workers: options.Workers = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Do the whole study: puzzles, partners, E1 to E5, figures, the paper's numbers, one page.
 
     Steps that are done, with the same inputs and options, are not done again;
-    killed and started again it goes on where it was.
+    killed and started again it goes on where it was. Finished work of other options
+    is made anew only with --overwrite.
     """
     from leela_probe.puzzles import criteria, partners
     from leela_probe.reproduction import stages
@@ -174,14 +176,15 @@ def reproduce(
         device=device,
         dtype=dtype,
     )
-    perform(study, only=stage)
+    perform(study, only=stage, overwrite=overwrite)
 
 
-def perform(study: Study, *, only: str | None = None) -> None:
+def perform(study: Study, *, only: str | None = None, overwrite: bool = False) -> None:
     """Does a study, or one step of it, telling how far it is.
 
     Raises:
         FileNotFoundError: if a file that it starts from is not there.
+        ValueError: what `stages.check` refuses.
     """
     from leela_probe.reproduction import estimates, pages, stages
     from leela_probe.reproduction.ledger import Ledger
@@ -218,13 +221,14 @@ def perform(study: Study, *, only: str | None = None) -> None:
             found = int(record.facts["counts"]["found"])
             estimated(found, f"{found:,} puzzles")
 
-    with Ledger(study.out) as ledger:
+    with terminal.overwriting(), Ledger(study.out) as ledger:
+        stages.check(study, networks, ledger, only=only, overwrite=overwrite)
         if only is None and "corrupt" not in stages.current(study, networks, ledger):
             expected = round(estimates.PAPERS_SHARE * estimates.puzzles(study))
             estimated(
                 expected, f"{expected:,} puzzles, if as many as the paper's end with a partner"
             )
-        stages.run(study, networks, ledger, only=only, shown=_shown, told=told)
+        stages.run(study, networks, ledger, only=only, overwrite=overwrite, shown=_shown, told=told)
     if only in (None, "page"):
         print(f"wrote {study.table(pages.NAME)}")
 

@@ -2,15 +2,16 @@
 
 Each step has a manifest in the study's folder: what it was made from (hashes), its options, the
 code that made it, and what came out (hashes). A step of which all that still holds is left alone.
-One that was begun and cut off is told so, and goes on where it was if it can. Stands on
-`files.disk`.
+One that was begun and cut off is told so, and goes on where it was if it can; what it had finished
+earlier, with other options, stays until the new result is complete. Stands on `files.disk`.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -49,7 +50,10 @@ class Step:
         takes: earlier steps whose files it reads where they made any.
         options: whatever else it depends on, as JSON values.
         code: the versions that make it.
-        run: does it; told whether the very same step was begun before and cut off.
+        makes: patterns of the files that it may make, within the study's folder.
+        costly: its result is not made anew unless that is asked for; see `Ledger.lost`.
+        run: does it; told whether the very same step was begun before and cut off, and may have
+            left files that are complete.
     """
 
     name: str
@@ -59,6 +63,8 @@ class Step:
     takes: Sequence[str] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     code: Mapping[str, str | None] = field(default_factory=dict)
+    makes: Sequence[str] = ()
+    costly: bool = False
     run: Callable[[bool], Outcome]
 
 
@@ -69,7 +75,8 @@ class Record:
     Attributes:
         name: the step's.
         state: `DONE`, `LEFT_OUT` (it does not apply) or `BEGUN`.
-        outputs: the SHA-256 of its files, by their names within the folder.
+        outputs: the SHA-256 of its files, by their names within the folder; of a step that is
+            begun, those of its earlier result.
         facts: what the step said of itself.
         reason: why it was left out.
         seconds: how long its last run took.
@@ -133,9 +140,18 @@ class Ledger:
             self._lock = None
 
     def record(self, name: str) -> Record | None:
-        """What is known of a step; None if it was never begun."""
-        path = self._manifests / f"{name}.json"
-        return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        """What is known of a step: its last result, else that it was begun; None if it was not."""
+        return self._read(f"{name}.json") or self._read(f"{name}.begun.json")
+
+    def find(self, file: str) -> Path | None:
+        """A file by its name within the folder, if a step that is done has made it.
+
+        Files that a step has left without finishing are not found.
+        """
+        done = (self._read(path.name) for path in sorted(self._manifests.glob("*.json")))
+        named = any(r is not None and r.state == DONE and file in r.outputs for r in done)
+        path = self.folder / file
+        return path if named and path.is_file() else None
 
     def is_current(self, step: Step) -> bool:
         """Whether a step was done, or left out, as it would be now, and its files are unchanged."""
@@ -144,8 +160,24 @@ class Ledger:
             record is not None
             and record.state != BEGUN
             and record.plan == self._plan(step)
-            and all(self._sha256(self.folder / file) == h for file, h in record.outputs.items())
+            and self._is_whole(record)
         )
+
+    def lost(self, step: Step) -> list[str]:
+        """What to do a step now would replace: a result, or work begun, of another plan.
+
+        Returns:
+            How the plan has changed since, such as "limit was 200 and is null now"; empty if
+            nothing would be lost.
+        """
+        plan = self._plan(step)
+        record, begun = self.record(step.name), self._begun(step.name)
+        done = record is not None and record.state == DONE and self._is_whole(record)
+        if done and record is not None and record.plan != plan:
+            return list(_differences(record.plan, plan))
+        if begun is not None and begun.plan != plan and self._left(step):
+            return list(_differences(begun.plan, plan))
+        return []
 
     def perform(self, step: Step) -> Record:
         """Do a step, unless it is done.
@@ -162,15 +194,58 @@ class Ledger:
         known, plan = self.record(step.name), self._plan(step)
         if known is not None and self.is_current(step):
             return known
-        resumed = known is not None and known.state == BEGUN and known.plan == plan
+        begun = self._begun(step.name)
+        resumed = begun is not None and begun.plan == plan
         if not resumed:
-            for file in () if known is None else known.outputs:
-                (self.folder / file).unlink(missing_ok=True)
-            self._write(step, BEGUN, Outcome(), plan)
+            if begun is not None:
+                for path in self._left(step):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            there = {} if known is None else self._unchanged(known)
+            begun = self._write(step, BEGUN, plan, outputs=there)
         start = time.monotonic()
+        # where a file of the earlier result still lies there, the new one cannot be complete
+        resumed = resumed and begun is not None and not self._unchanged(begun)
         outcome = self._outcome(step, resumed)
-        state = DONE if outcome.reason is None else LEFT_OUT
-        return self._write(step, state, outcome, plan, seconds=time.monotonic() - start)
+        made = {path.relative_to(self.folder).as_posix(): path for path in outcome.outputs}
+        for file in {} if known is None else known.outputs:
+            if file not in made:
+                (self.folder / file).unlink(missing_ok=True)
+        record = self._write(
+            step,
+            DONE if outcome.reason is None else LEFT_OUT,
+            plan,
+            outputs={file: disk.sha256(path) for file, path in sorted(made.items())},
+            facts=outcome.facts,
+            reason=outcome.reason,
+            seconds=time.monotonic() - start,
+        )
+        (self._manifests / f"{step.name}.begun.json").unlink(missing_ok=True)
+        return record
+
+    def _begun(self, name: str) -> Record | None:
+        begun = self._read(f"{name}.begun.json")
+        if begun is None and (known := self.record(name)) is not None and known.state == BEGUN:
+            return known
+        return begun
+
+    def _left(self, step: Step) -> list[Path]:
+        """Files and folders that a step may have made and that are no result of any."""
+        known = (self._read(path.name) for path in self._manifests.glob("*.json"))
+        kept = {file for record in known if record is not None for file in record.outputs}
+        found = {path for pattern in step.makes for path in self.folder.glob(pattern)}
+        return sorted(p for p in found if p.relative_to(self.folder).as_posix() not in kept)
+
+    def _unchanged(self, record: Record) -> dict[str, str]:
+        """The files of a record that still are what they were."""
+        files = record.outputs.items()
+        return {file: h for file, h in files if self._sha256(self.folder / file) == h}
+
+    def _is_whole(self, record: Record) -> bool:
+        return self._unchanged(record) == record.outputs
+
+    def _read(self, name: str) -> Record | None:
+        path = self._manifests / name
+        return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
     def _outcome(self, step: Step, resumed: bool) -> Outcome:
         for name in step.needs:
@@ -202,27 +277,45 @@ class Ledger:
         self,
         step: Step,
         state: str,
-        outcome: Outcome,
         plan: Mapping[str, Any],
         *,
+        outputs: Mapping[str, str],
+        facts: Mapping[str, Any] | None = None,
+        reason: str | None = None,
         seconds: float = 0.0,
     ) -> Record:
         record = Record(
             name=step.name,
             state=state,
-            outputs={
-                file.relative_to(self.folder).as_posix(): disk.sha256(file)
-                for file in sorted(outcome.outputs)
-            },
-            facts=dict(outcome.facts),
-            reason=outcome.reason,
+            outputs=dict(outputs),
+            facts={} if facts is None else dict(facts),
+            reason=reason,
             seconds=round(seconds, 3),
             plan=plan,
         )
         text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
+        file = f"{step.name}.begun.json" if state == BEGUN else f"{step.name}.json"
         disk.write(
-            self._manifests / f"{step.name}.json",
-            lambda file: file.write(text.encode()),
-            temporary=self._manifests / f".{step.name}.json.tmp",
+            self._manifests / file,
+            lambda out: out.write(text.encode()),
+            temporary=self._manifests / f".{file}.tmp",
         )
         return record
+
+
+def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """How two plans differ, in words; hashes are not told."""
+    for role in earlier["inputs"] | now["inputs"]:
+        if earlier["inputs"].get(role) != now["inputs"].get(role):
+            yield f"another {role.partition(':')[0]}"
+    for part in ("options", "code"):
+        yield from _changed(earlier[part], now[part], "")
+
+
+def _changed(earlier: object, now: object, name: str) -> Iterator[str]:
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        for key in earlier | now:
+            below = f"{name}.{key}" if name else key
+            yield from _changed(earlier.get(key), now.get(key), below)
+    elif earlier != now:
+        yield f"{name} was {json.dumps(earlier)} and is {json.dumps(now)} now"

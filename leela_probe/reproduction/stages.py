@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,11 @@ from leela_probe.reproduction.ledger import Ledger, Record, Step
 from leela_probe.reproduction.study import Networks, Study
 from leela_probe.reproduction.works import Shown
 
-__all__ = ["NAMES", "current", "run", "steps"]
+__all__ = ["NAMES", "check", "current", "run", "steps"]
 
 NAMES = (
     "filter", "corrupt", "residual", "heads", "entry", "entry-win", "piece-heads", "attention",
-    "probes", "tables", "comparison", "figures", "page",
+    "relations", "probes", "tables", "comparison", "figures", "page",
 )  # fmt: skip
 """The steps by name, in their order."""
 
@@ -39,6 +39,7 @@ def run(
     ledger: Ledger,
     *,
     only: str | None = None,
+    overwrite: bool = False,
     shown: Shown | None = None,
     told: Callable[[Record, bool], object] = lambda record, fresh: None,
 ) -> list[Record]:
@@ -49,6 +50,7 @@ def run(
         networks: its networks.
         ledger: open, of the study's folder.
         only: a single step; those before it must be done and up to date.
+        overwrite: make results anew that were made with other inputs, options or versions.
         shown: opens a display of how far a step is.
         told: told the record of each step, and whether the step ran now.
 
@@ -56,30 +58,81 @@ def run(
         The records of the steps asked for.
 
     Raises:
-        ValueError: if there is no such step, or one that it needs is not done or out of date.
+        ValueError, FileExistsError: what `check` refuses.
     """
-    every = steps(study, networks, shown or _unseen)
-    if only is not None:
-        if only not in NAMES:
-            raise ValueError(f"no stage {only!r}: choose {', '.join(NAMES)}")
-        chosen = next(step for step in every if step.name == only)
-        needed = set(chosen.needs)
-        for step in reversed(every):
-            needed |= set(step.needs) if step.name in needed else set()
-        for step in every:
-            if step.name in needed and not ledger.is_current(step):
-                raise ValueError(
-                    f"the stage {only} needs {step.name}, which is not done with these inputs and "
-                    f"options: run it first (--stage {step.name}), or all of them"
-                )
-        every = [chosen]
+    chosen = check(study, networks, ledger, only=only, overwrite=overwrite, shown=shown)
     records = []
-    for step in every:
+    for step in chosen:
+        if not overwrite:
+            _refuse_loss(ledger, [step], study)  # a step before it came out otherwise
         fresh = not ledger.is_current(step)
         record = ledger.perform(step)
         told(record, fresh)
         records.append(record)
     return records
+
+
+def check(
+    study: Study,
+    networks: Networks,
+    ledger: Ledger,
+    *,
+    only: str | None = None,
+    overwrite: bool = False,
+    shown: Shown | None = None,
+) -> list[Step]:
+    """The steps that `run` would go through; refuses what cannot be done before anything is done.
+
+    Raises:
+        FileExistsError: if finished work would be made anew and `overwrite` does not say so.
+        ValueError: if there is no such step, one that it needs is not done or out of date, or the
+            network has not the head that is asked for.
+    """
+    every = steps(study, networks, shown or _unseen)
+    if only is not None:
+        if only not in NAMES:
+            raise ValueError(f"no stage {only!r}: choose {', '.join(NAMES)}")
+        (chosen,) = (step for step in every if step.name == only)
+        needed, taken = set(chosen.needs), set(chosen.takes)
+        for step in reversed(every):
+            if step.name in needed | taken:
+                needed |= set(step.needs) if step.name in needed else set()
+                taken |= {*step.needs, *step.takes}
+        for step in every:
+            begun = step.name in taken and ledger.record(step.name) is not None
+            if (step.name in needed or begun) and not ledger.is_current(step):
+                raise ValueError(
+                    f"the stage {only} needs {step.name}, which is not done with these inputs and "
+                    f"options: run it first (--stage {step.name}), or all of them"
+                )
+        every = [chosen]
+    if not overwrite:
+        _refuse_loss(ledger, every, study)
+    for step in every:
+        if step.name == "entry" and study.head is not None and not ledger.is_current(step):
+            works.check_head(study, networks)
+    return every
+
+
+def _refuse_loss(ledger: Ledger, every: Sequence[Step], study: Study) -> None:
+    """Raises an error if a costly step's result would be made anew."""
+    changed = {step.name: why for step in every if step.costly and (why := ledger.lost(step))}
+    if not changed:
+        return
+    behind = set(changed)
+    for step in every:
+        behind |= {step.name} if behind & {*step.needs, *step.takes} else set()
+    after = [
+        step.name
+        for step in every
+        if step.costly and step.name in behind - set(changed) and ledger.record(step.name)
+    ]
+    said = "; ".join(f"{name} ({', '.join(why)})" for name, why in changed.items())
+    raise FileExistsError(
+        f"{str(study.out)!r} holds work that would have to be made anew: {said}"
+        + (f"; and what follows from that: {', '.join(after)}" if after else "")
+        + ". Choose another folder, or say that it shall be overwritten"
+    )
 
 
 def current(study: Study, networks: Networks, ledger: Ledger) -> list[str]:
@@ -120,6 +173,8 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             needs=more.pop("needs", ("corrupt",)),
             options=running | options,
             code=versions,
+            makes=(f"{name}.parquet*",),
+            costly=True,
             run=partial(works.effects_of, study, networks, shown, name, make, more),
         )
 
@@ -135,6 +190,8 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
                 "dtype": study.dtype,
             },
             code=versions,
+            makes=("filtered.parquet*",),
+            costly=True,
             run=partial(works.filter_puzzles, study, networks, shown),
         ),
         Step(
@@ -148,6 +205,8 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
                 "dtype": study.dtype,
             },
             code=versions,
+            makes=("pairs.parquet*",),
+            costly=True,
             run=partial(works.corrupt, study, networks, shown),
         ),
         measured(
@@ -191,7 +250,18 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             needs=("corrupt",),
             options=running | {"share": study.share, "preset": study.preset},
             code=versions,
+            makes=("attention.parquet",),
             run=partial(works.attention, study, networks),
+        ),
+        Step(
+            name="relations",
+            title="what every head has at the entries between the targets",
+            inputs=strong,
+            needs=("corrupt",),
+            options={name: running[name] for name in ("device", "dtype", "history", "seed")},
+            code=versions,
+            makes=("relations.parquet",),
+            run=partial(works.relations, study, networks, shown),
         ),
         Step(
             name="probes",
@@ -202,15 +272,18 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             | {"preset": study.preset, "random_networks": study.random_networks,
                "epochs": study.epochs,},
             code=versions,
+            makes=("probes/*",),
+            costly=True,
             run=partial(works.probes, study, networks, shown),
         ),
         Step(
             name="tables",
             title="statistics",
             needs=("corrupt",),
-            takes=("residual", "heads", "entry", "entry-win", "piece-heads", "probes"),
+            takes=("residual", "heads", "entry", "entry-win", "piece-heads", "relations", "probes"),
             options=drawn,
             code=telling,
+            makes=("tables/*.csv",),
             run=lambda resumed: tabulation.make(study),
         ),
         Step(
@@ -218,15 +291,19 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             title="the paper's numbers beside these",
             inputs=strong,
             needs=("tables",),
+            takes=("residual", "heads", "entry", "piece-heads", "relations", "probes"),
             code=telling,
+            makes=("tables/comparison.csv",),
             run=lambda resumed: published.make(study, networks),
         ),
         Step(
             name="figures",
             title="figures",
             needs=("tables",),
-            takes=("residual", "entry", "attention", "corrupt"),
+            takes=("corrupt", "residual", "heads", "entry", "entry-win", "piece-heads", "attention",
+                   "probes"),
             code=telling,
+            makes=("figures/*.png", "figures/*.svg"),
             run=lambda resumed: drawings.make(study),
         ),
         Step(
@@ -237,6 +314,7 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             takes=tuple(name for name in NAMES if name not in ("figures", "comparison", "page")),
             options={"study": _told_of(study)},
             code=versions | telling,
+            makes=(pages.NAME,),
             run=lambda resumed: pages.make(study, networks),
         ),
     ]  # fmt: skip

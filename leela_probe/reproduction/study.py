@@ -71,7 +71,7 @@ class Study:
     limit: int | None = None
     minimum: int = 50
     resamples: int = 2000
-    random_networks: int = 3
+    random_networks: int = 5
     epochs: int | None = None
     seed: int = 0
     batch_size: int | None = None

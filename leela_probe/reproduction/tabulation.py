@@ -6,7 +6,7 @@ Stands on `summaries`, `study`, `ledger`, `files` and `puzzles`; loads without t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,22 @@ from leela_probe.puzzles import criteria, partners
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
 from leela_probe.reproduction import margins, summaries
-from leela_probe.reproduction.ledger import Outcome
+from leela_probe.reproduction.ledger import BEGUN, LEFT_OUT, Ledger, Outcome
 from leela_probe.reproduction.study import Study
 from leela_probe.statistics import stats
 
-__all__ = ["THRESHOLDS", "funnel", "kept", "make", "options_of", "read", "write"]
+__all__ = [
+    "THRESHOLDS",
+    "finished",
+    "funnel",
+    "kept",
+    "make",
+    "options_of",
+    "read",
+    "skip_rules",
+    "why_not",
+    "write",
+]
 
 THRESHOLDS = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Log-odds reductions in nats; the paper speaks of 1.5."""
@@ -49,21 +60,21 @@ def make(study: Study) -> Outcome:
     found = puzzles[puzzles["verdict"] == "found"]
     if not found.empty:
         made["patterns"] = summaries.pattern_counts(found["pattern"])
-    residual, pairs = study.table("residual.parquet"), study.table("pairs.parquet")
-    if _measured(residual):
+        made["rules"] = skip_rules(pair_files.read(study.table("pairs.parquet")))
+    pairs = study.table("pairs.parquet")
+    if (residual := _measured(study, "residual")) is not None:
         made["residual"], facts["residual"] = summaries.residual(residual, pairs, **draws)
         made["plies"] = summaries.ply_curves(residual, **draws)
         made["ply_margins"] = margins.of_plies(residual, **draws)
-    heads = study.table("heads.parquet")
-    if _measured(heads):
+    if (heads := _measured(study, "heads")) is not None:
         made["heads"] = summaries.heads(heads, **draws)
         made["heads_by_pattern"] = summaries.heads_by_pattern(
             heads, found.set_index("puzzle_id")["rating"], minimum=study.minimum, **draws
         )
     shares, differences = [], []
     for name, curves, of, against in _ABLATIONS:
-        path = study.table(f"{name}.parquet")
-        if not _measured(path):
+        path = _measured(study, name)
+        if path is None:
             continue
         on = "held out" if options_of(path).get("chosen", "").startswith("largest") else "all"
         made[name] = summaries.percentiles(path, on=on, curves=curves)
@@ -86,8 +97,7 @@ def make(study: Study) -> Outcome:
     if shares:
         made["shares"] = pd.concat([one for one in shares if not one.empty], ignore_index=True)
         made["ablation_margins"] = pd.concat(differences, ignore_index=True)
-    predictions = study.table("probes/predictions.parquet")
-    if predictions.is_file():
+    if (predictions := finished(study, "probes/predictions.parquet")) is not None:
         folds = study.recipe.folds
         made["probes"] = accuracies.of_predictions(
             pd.read_parquet(predictions),
@@ -95,9 +105,11 @@ def make(study: Study) -> Outcome:
             preset=study.recipe_name,
             split="ordered" if folds is None else f"{folds} folds by game",
             subsets=("all", "differing", "different", "same"),
-            tops=(1,),
+            tops=(1, 3),
             **draws,
         )
+    if (relations := finished(study, "relations.parquet")) is not None:
+        made["relations"] = _with_intervals(pd.read_parquet(relations))
     paths = [folder / f"{name}.csv" for name in made]
     for path, table in zip(paths, made.values(), strict=True):
         write(table, path)
@@ -118,6 +130,7 @@ def funnel(study: Study) -> pd.DataFrame:
         "not_hard": f"weak network: first move at {asked.hard:g} or more",
         "not_correct": f"strong network: one of the solver's moves at {asked.correct:g} or less",
         "not_forcing": f"weak network: the answer at {asked.forcing:g} or less",
+        "not_favourite": "strong network likes another move better without the game before it",
         "no_candidate": "no change leaves the first move legal",
         "weak_notices": f"weak network notices every change (log odds fall {searched.log_odds:g})",
         "strong_unmoved": "strong network notices none of the others",
@@ -137,8 +150,59 @@ def funnel(study: Study) -> pd.DataFrame:
                 counts[verdict] = counts.get(verdict, 0) + of_stage[verdict]
     reasons = [name for name, count in counts.items() for _ in range(count)]
     flow = stats.exclusion_flow(pd.Series([*reasons, *[None] * found], dtype=object), list(counts))
-    words = ["rows of the dump", *(meanings[name] for name in counts)]
+    words = ["rows of the dump", *(meanings.get(name, name.replace("_", " ")) for name in counts)]
     return flow.assign(meaning=words)
+
+
+def skip_rules(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """How many puzzles E1 keeps by the paper's rule, and if the third target alone counts as later.
+
+    Returns:
+        Columns rule, n (kept), total, share, low, high (Wilson's 95 % interval).
+    """
+    kept_by = {"any later move": 0, "third target alone": 0}
+    for pair in pairs:
+        kept_by["any later move"] += summaries.paper_squares(pair) is not None
+        first, third = pair.target(1), pair.target(3)
+        apart = first is not None and third is not None and first != third
+        kept_by["third target alone"] += apart and not {first, third} & {*pair.changed_squares()}
+    rows = [
+        {"rule": rule, "n": count, "total": len(pairs), "share": count / len(pairs),
+         **_share_interval(count, len(pairs))}
+        for rule, count in kept_by.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _with_intervals(relations: pd.DataFrame) -> pd.DataFrame:
+    """The table of `attention_reading.summary` with the interval of `top1`."""
+    counts = (relations["top1"] * relations["n"]).round().astype(int)
+    ends = [_share_interval(count, n) for count, n in zip(counts, relations["n"], strict=True)]
+    return relations.join(pd.DataFrame(ends, index=relations.index))
+
+
+def _share_interval(count: int, total: int) -> dict[str, float]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(count), int(total)).proportion_ci(method="wilson")
+    return {"low": float(interval.low), "high": float(interval.high)}
+
+
+def why_not(study: Study, step: str) -> str | None:
+    """Why a step has measured nothing; None if it has."""
+    record = Ledger(study.out).record(step)
+    if record is None or record.state == BEGUN:
+        return f"the step {step} is not done"
+    if record.state == LEFT_OUT:
+        return (record.reason or "").rstrip(".")
+    counts = dict(record.facts.get("counts", {}))
+    if MEASURED not in counts or counts[MEASURED]:
+        return None
+    what = ", ".join(
+        f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count
+    )
+    said = str(record.facts.get("unmeasured", ""))
+    return f"none of {sum(counts.values()):,} puzzles could be measured: {said or what}"
 
 
 def kept(study: Study) -> list[Pair]:
@@ -147,6 +211,11 @@ def kept(study: Study) -> list[Pair]:
         return pair_files.read(study.table("filtered.parquet"))
     except ValueError:  # none
         return []
+
+
+def finished(study: Study, file: str) -> Path | None:
+    """A file of the study, if a step that is done has made it; see `ledger.Ledger.find`."""
+    return Ledger(study.out).find(file)
 
 
 def options_of(path: Path) -> Mapping[str, Any]:
@@ -161,8 +230,8 @@ def options_of(path: Path) -> Mapping[str, Any]:
 
 def read(study: Study, name: str) -> pd.DataFrame | None:
     """A table of a study by its name, such as "heads"; None if it has none."""
-    path = study.table(f"tables/{name}.csv")
-    if not path.is_file():
+    path = finished(study, f"tables/{name}.csv")
+    if path is None:
         return None
     text = {"pattern": str, "game_id": str, "puzzle_id": str, "against": str, "reason": object}
     return pd.read_csv(path, dtype=text)
@@ -181,8 +250,10 @@ def write(table: pd.DataFrame, path: Path) -> None:
     disk.write(path, content, temporary=path.with_name(f".{path.name}.tmp"))
 
 
-def _measured(path: Path) -> int:
-    manifest = store.manifest_path(path)
-    if not path.is_file() or not manifest.is_file():
-        return 0
-    return int(json.loads(manifest.read_text(encoding="utf-8"))["counts"].get(MEASURED, 0))
+def _measured(study: Study, name: str) -> Path | None:
+    """The table of a sweep that is done and has measured a puzzle."""
+    path = finished(study, f"{name}.parquet")
+    if path is None:
+        return None
+    counts = json.loads(store.manifest_path(path).read_text(encoding="utf-8"))["counts"]
+    return path if counts.get(MEASURED, 0) else None

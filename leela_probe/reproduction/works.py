@@ -7,12 +7,22 @@ work.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from leela_probe.experiments import effects, held_out, piece_heads, sweeps
+import pandas as pd
+
+from leela_probe.experiments import (
+    attention_reading,
+    attention_tables,
+    effects,
+    held_out,
+    piece_heads,
+    sweeps,
+)
 from leela_probe.experiments.sweeps import Sweep
 from leela_probe.files import store
 from leela_probe.files.store import Finished, Progress
@@ -24,8 +34,8 @@ from leela_probe.reproduction.ledger import Outcome
 from leela_probe.reproduction.study import PAPER_HEAD, Networks, Study
 
 __all__ = [
-    "Made", "Shown", "attention", "corrupt", "effects_of", "entry_sweep", "filter_puzzles",
-    "piece_sweep", "probes",
+    "Made", "Shown", "attention", "check_head", "corrupt", "effects_of", "entry_sweep",
+    "filter_puzzles", "piece_sweep", "probes", "relations",
 ]  # fmt: skip
 
 Shown = Callable[[str], AbstractContextManager[Progress]]
@@ -35,6 +45,8 @@ Made = Sweep | tuple[Sweep, dict[str, object]] | str
 """A sweep, what it was made with for the manifest, or why there is none."""
 
 _FEWEST_PROBED = 50
+_MOST_READ, _READ_AT_ONCE = 2000, 128
+_RELATIONS = ("3->1", "1->3", "5->1")
 
 
 def _table(path: Path, resumed: bool, make: Callable[[], Finished]) -> Outcome:
@@ -146,12 +158,24 @@ def effects_of(
                 progress=progress,
             )
 
-    return _table(out, resumed, make)
+    made_now = _table(out, resumed, make)
+    facts = {**made_now.facts, "unmeasured": sweep.reason}
+    return Outcome(outputs=made_now.outputs, facts=facts)
 
 
 def _found(study: Study) -> int:
     manifest = store.manifest_path(study.table("pairs.parquet"))
     return int(json.loads(manifest.read_text(encoding="utf-8"))["counts"]["found"])
+
+
+def check_head(study: Study, networks: Networks) -> None:
+    """Refuses a head that the strong network has not.
+
+    Raises:
+        ValueError: if it has attention heads and not the one that is asked for.
+    """
+    if study.head is not None and networks.strong.heads:
+        sweeps.entry(networks.strong, *study.head)
 
 
 def entry_sweep(study: Study, networks: Networks) -> Made:
@@ -209,6 +233,45 @@ def attention(study: Study, networks: Networks, resumed: bool) -> Outcome:
     out = study.table("attention.parquet")
     tabulation.write(table, out)
     return Outcome(outputs=[out], facts={"heads": int(table["head"].nunique())})
+
+
+def relations(study: Study, networks: Networks, shown: Shown, resumed: bool) -> Outcome:
+    """What every head has at the entries between the targets, untouched, and their ranks (T6).
+
+    Of large studies some puzzles are drawn at random, whole pairs of squares each.
+    """
+    if not _found(study):
+        return Outcome(reason="no puzzle has a corrupted partner")
+    if not networks.strong.heads:
+        return Outcome(
+            reason=f"{networks.strong.name} is a {networks.strong.body} and has no attention heads"
+        )
+    pairs = pair_files.read(study.table("pairs.parquet"))
+    if len(pairs) > _MOST_READ:
+        pairs = random.Random(study.seed).sample(pairs, _MOST_READ)
+    pairs = [pair for pair in pairs if len(pair.line) >= 3]
+    if not any(len({*map(pair.target, (1, 3))}) == 2 for pair in pairs):
+        return Outcome(reason="no puzzle has a third move that goes elsewhere than the first")
+
+    def parts(progress: Progress) -> Iterator[pd.DataFrame]:
+        for start in range(0, len(pairs), _READ_AT_ONCE):
+            some = pairs[start : start + _READ_AT_ONCE]
+            table = attention_reading.measure(
+                networks.strong,
+                some,
+                plies=(1, 3, 5),
+                attribution=False,
+                history=study.criteria.strong_history,
+                seed=study.seed,
+            )
+            progress(start + len(some), len(pairs), {})
+            yield table[table["relation"].isin(_RELATIONS)]
+
+    with shown("relations") as progress:
+        summary = attention_tables.summary(parts(progress), tops=(1, 10))
+    out = study.table("relations.parquet")
+    tabulation.write(summary.drop(columns=["elsewhere", "attribution"]), out)
+    return Outcome(outputs=[out], facts={"puzzles": len(pairs)})
 
 
 def probes(study: Study, networks: Networks, shown: Shown, resumed: bool) -> Outcome:

@@ -36,7 +36,10 @@ class Works:
             target.write_text((self.folder / "copy.txt").read_text() * times)
             return Outcome(outputs=[target], facts={"times": times})
 
-        return Step(name="double", title="", needs=("copy",), options={"times": times}, run=run)
+        return Step(
+            name="double", title="", needs=("copy",), options={"times": times},
+            makes=("double*.txt",), run=run,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -98,6 +101,57 @@ def test_a_step_that_was_cut_off_is_told_so_unless_it_is_another_now(works):
         assert ledger.record("double").state == BEGUN
     both(works, works.copy(), works.double(3))
     assert works.ran[-1] == ("double", True)
+
+
+def test_a_result_stays_until_its_replacement_is_complete(works):
+    both(works, works.copy(), works.double(2))
+    with pytest.raises(KeyboardInterrupt):
+        both(works, works.copy(), works.double(3, breaks=True))
+    assert (works.folder / "double.txt").read_text() == "aa"
+    names(works)
+    both(works, works.copy(), works.double(2))  # back to what was asked first
+    assert names(works) == []
+
+
+def test_a_step_that_goes_on_is_not_told_that_the_earlier_result_is_its_own(works):
+    both(works, works.copy(), works.double(2))
+    with pytest.raises(KeyboardInterrupt):
+        both(works, works.copy(), works.double(3, breaks=True))
+    both(works, works.copy(), works.double(3))
+    assert works.ran[-1] == ("double", False)
+    assert (works.folder / "double.txt").read_text() == "aaa"
+
+
+def test_what_a_step_makes_no_longer_is_removed(works):
+    both(works, works.copy(), works.double())
+    both(works, works.copy(code="2", reason="no heads"), works.double())
+    assert not (works.folder / "double.txt").exists()
+
+
+def test_files_of_a_step_that_never_finished_are_not_found_and_go_when_it_is_done_anew(works):
+    both(works, works.copy(), works.double())
+    left, own = works.folder / "double-left.txt", works.folder / "own.txt"
+    with pytest.raises(KeyboardInterrupt):
+        both(works, works.copy(), works.double(3, breaks=True))
+    for path in (left, own):
+        path.write_text("x")
+    with Ledger(works.folder) as ledger:
+        assert ledger.find("double-left.txt") is None
+        assert ledger.find("double.txt") == works.folder / "double.txt"
+    both(works, works.copy(), works.double(4))
+    assert not left.exists()
+    assert own.exists()
+
+
+def test_what_would_be_lost_is_told_with_what_has_changed(works):
+    both(works, works.copy(), works.double(2))
+    with Ledger(works.folder) as ledger:
+        assert ledger.lost(works.double(2)) == []
+        assert ledger.lost(works.double(3)) == ["times was 2 and is 3 now"]
+        works.source.write_text("b")
+        assert ledger.lost(works.copy()) == ["another source"]
+        (works.folder / "double.txt").unlink()
+        assert ledger.lost(works.double(3)) == []
 
 
 def test_what_needs_a_step_that_does_not_apply_is_left_out_with_its_reason(works):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,41 @@ def test_fewer_rows_redo_everything(copied, cache):
     assert again == list(stages.NAMES)
 
 
+def test_finished_work_is_not_made_anew_without_being_asked(copied, cache):
+    before = small_study.results(copied.out)
+    fewer = dataclasses.replace(copied, limit=50)
+    with pytest.raises(
+        FileExistsError,
+        match=r"filter \(limit was null and is 50 now\); and what follows from that: corrupt, resi",
+    ):
+        run(fewer, cache, overwrite=False)
+    assert small_study.results(copied.out) == before
+    assert ran(run(dataclasses.replace(copied, minimum=9), cache, overwrite=False))[0] == "tables"
+
+
+def test_a_head_that_the_network_has_not_is_refused_before_anything_is_done(copied, cache):
+    before = small_study.results(copied.out)
+    with pytest.raises(ValueError, match="layer 12 is not in"):
+        run(dataclasses.replace(copied, head=(12, 12)), cache)
+    assert small_study.results(copied.out) == before
+    run(copied, cache, overwrite=False)  # all of it is still up to date
+
+
+def test_another_network_in_the_same_folder_leaves_nothing_of_the_first(
+    copied, network_file, cache
+):
+    manifest = copied.out / "manifests" / "tables.json"
+    record = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(record | {"state": "begun", "outputs": {}}))  # killed at the end
+    tower = dataclasses.replace(copied, strong=network_file("se-convolution", seed=3), limit=40)
+    run(tower, cache)
+    assert "The head with the largest effect" not in (tower.out / "index.html").read_text()
+    for name in ("heads", "entry", "shares"):
+        assert not tower.table(f"tables/{name}.csv").exists()
+    for name in ("heads.parquet", "figures/figure4_heads.svg"):
+        assert not tower.table(name).exists()
+
+
 def begin_anew(study: Study, name: str) -> None:
     """Makes a finished study forget a step and what it made."""
     with Ledger(study.out) as ledger:
@@ -127,6 +163,8 @@ def test_a_stage_runs_alone_if_those_before_it_are_done(copied, cache):
     assert run(copied, cache, only="residual") == {"residual": True}
     with pytest.raises(ValueError, match="needs filter, which is not done with these inputs"):
         run(dataclasses.replace(copied, limit=50), cache, only="residual")
+    with pytest.raises(ValueError, match="needs entry, which is not done with these inputs"):
+        run(dataclasses.replace(copied, head=(1, 2)), cache, only="tables")
     with pytest.raises(ValueError, match="no stage 'nonsense': choose filter, corrupt"):
         run(copied, cache, only="nonsense")
 
