@@ -24,9 +24,9 @@ ROOMS = {
         "readings", "progress", "findings", "selections",
     ],
     "reproduction": [
-        "stages", "works", "pages", "published", "published_numbers", "sentences", "drawings",
-        "tabulation", "golden", "golden_networks", "golden_checks", "margins", "summaries",
-        "attention_rows", "estimates", "ledger", "study",
+        "stages", "works", "pages", "published", "published_numbers", "number_tables", "sentences",
+        "drawings", "tabulation", "golden", "golden_networks", "golden_checks", "margins",
+        "summaries", "attention_rows", "estimates", "ledger", "study",
     ],
     "organisms": ["calibration", "power", "contrasts", "planted_puzzles", "planted"],
     "probing": [

@@ -6,6 +6,7 @@ Nothing is computed here but which puzzle illustrates. Stands on `figures`, `tab
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from leela_probe.reproduction import summaries, tabulation
 from leela_probe.reproduction.ledger import Outcome
 from leela_probe.reproduction.study import PAPER_LAYERS, Study
 
-__all__ = ["Drawn", "make"]
+__all__ = ["Drawn", "Undrawn", "make"]
 
 _CATEGORY_NAMES = {
     "corrupted": "corrupted",
@@ -32,6 +33,7 @@ _CATEGORY_NAMES = {
     "third_and_later": "3rd and later targets",
     "other": "other",
 }
+_NO_EXAMPLE = "the paper's rule skips every puzzle"
 _SPLIT_NAMES = {
     "all": "all puzzles",
     "different_targets": "first three targets differ",
@@ -58,12 +60,24 @@ class Drawn:
     figure: Figure
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undrawn:
+    """A figure that cannot be drawn, and why."""
+
+    place: str
+    title: str
+    reason: str
+
+
 def make(study: Study) -> Outcome:
-    """All figures that the tables allow, in the folder `figures`."""
+    """All figures that the tables allow, in the folder `figures`; and why the others are not."""
     folder = study.table("figures")
     folder.mkdir(exist_ok=True)
-    outputs, said = [], []
+    outputs, said, undrawn = [], [], []
     for drawn in _all(study):
+        if isinstance(drawn, Undrawn):
+            undrawn.append(dataclasses.asdict(drawn))
+            continue
         for ending in ("png", "svg"):
             path = folder / f"{drawn.name}.{ending}"
             drawing.save(drawn.figure, path, dpi=200)
@@ -76,10 +90,10 @@ def make(study: Study) -> Outcome:
                 "caption": drawn.caption,
             }
         )
-    return Outcome(outputs=outputs, facts={"figures": said})
+    return Outcome(outputs=outputs, facts={"figures": said, "undrawn": undrawn})
 
 
-def _all(study: Study) -> Iterator[Drawn]:
+def _all(study: Study) -> Iterator[Drawn | Undrawn]:
     yield from _puzzles(study)
     yield from _residual(study)
     yield from _residual_curves(study)
@@ -89,7 +103,13 @@ def _all(study: Study) -> Iterator[Drawn]:
     yield from _probes(study)
 
 
-def _puzzles(study: Study) -> Iterator[Drawn]:
+def _undrawn(study: Study, place: str, title: str, step: str, otherwise: str) -> Undrawn:
+    """A figure without its table, with the reason of the step or what else it must be."""
+    reason = tabulation.why_not(study, step) or otherwise
+    return Undrawn(place=place, title=title, reason=reason)
+
+
+def _puzzles(study: Study) -> Iterator[Drawn | Undrawn]:
     flow = tabulation.read(study, "funnel")
     if flow is not None:
         yield Drawn(
@@ -101,6 +121,7 @@ def _puzzles(study: Study) -> Iterator[Drawn]:
         )
     example = _example(study)
     if example is None:
+        yield _undrawn(study, "puzzles", "Figure 2", "residual", _NO_EXAMPLE)
         return
     pair, _ = example
     yield Drawn(
@@ -114,9 +135,11 @@ def _puzzles(study: Study) -> Iterator[Drawn]:
     )
 
 
-def _residual(study: Study) -> Iterator[Drawn]:
+def _residual(study: Study) -> Iterator[Drawn | Undrawn]:
     example = _example(study)
-    if example is not None:
+    if example is None:
+        yield _undrawn(study, "E1", "Figure 1", "residual", _NO_EXAMPLE)
+    else:
         pair, rows = example
         layers = sorted(int(layer) for layer in rows["layer"].unique())
         shown = [layers[0], _like_layer(10, layers), layers[-1]]
@@ -125,7 +148,7 @@ def _residual(study: Study) -> Iterator[Drawn]:
         first, third = pair.target(1), pair.target(3)
         entries = (
             []
-            if first is None or third is None or not study.table("entry.parquet").is_file()
+            if first is None or third is None or not tabulation.finished(study, "entry.parquet")
             else [(to_board(third, pair.turn), to_board(first, pair.turn))]
         )
         yield Drawn(
@@ -153,11 +176,12 @@ def _residual(study: Study) -> Iterator[Drawn]:
         )
 
 
-def _residual_curves(study: Study) -> Iterator[Drawn]:
+def _residual_curves(study: Study) -> Iterator[Drawn | Undrawn]:
     curves = tabulation.read(study, "residual")
     if curves is None or curves.empty:
-        return
-    drawn = {}
+        yield _undrawn(study, "E1", "Figure 3", "residual", "the paper's rule skips every puzzle")
+        curves = pd.DataFrame(columns=["split"])
+    drawn: dict[str, Drawn] = {}
     for split in summaries.SPLITS:
         part = curves[curves["split"] == split]
         if part.empty:
@@ -185,14 +209,16 @@ def _residual_curves(study: Study) -> Iterator[Drawn]:
     plies = tabulation.read(study, "plies")
     if plies is not None and not plies.empty:
         wanted = ["corrupted", "ply1_target", "ply2_target", "ply3_target", "ply5_target",
-                  "matched_control"]  # fmt: skip
+                  "matched_control", "corrupted_favourite"]  # fmt: skip
         yield Drawn(
             name="residual_plies",
             place="E1",
             title="Beyond the paper: by ply, beside matched control squares",
             caption="Mean over a puzzle's squares of each kind; a square that is several things "
             "counts once, as the first of corrupted, first, third, second target. The matched "
-            "control is a square in the same state as the third target and as far from the first.",
+            "control is a square in the same state as the third target and as far from the first. "
+            "The corrupted favourite is the target of the move that the network would play in the "
+            "corrupted position: it explains what other squares do in the last layers.",
             figure=figures.layer_curves(
                 plies, categories=[name for name in wanted if name in set(plies["category"])]
             ),
@@ -200,9 +226,10 @@ def _residual_curves(study: Study) -> Iterator[Drawn]:
     yield from drawn.values()
 
 
-def _heads(study: Study) -> Iterator[Drawn]:
+def _heads(study: Study) -> Iterator[Drawn | Undrawn]:
     table = tabulation.read(study, "heads")
     if table is None or table.empty:
+        yield _undrawn(study, "E2", "Figure 4", "heads", "no head was measured")
         return
     for split in summaries.SPLITS:
         part = table[table["split"] == split].reset_index(drop=True)
@@ -222,7 +249,7 @@ def _heads(study: Study) -> Iterator[Drawn]:
         )
 
 
-def _entry(study: Study) -> Iterator[Drawn]:
+def _entry(study: Study) -> Iterator[Drawn | Undrawn]:
     for name, file, title, what in (
         ("entry", "figure5_entry", "Figure 5: one attention entry", "log-odds reduction"),
         ("entry-win", "figure11_entry_win", "Figure 11: the same on the value",
@@ -230,6 +257,8 @@ def _entry(study: Study) -> Iterator[Drawn]:
     ):  # fmt: skip
         table = tabulation.read(study, name)
         if table is None or table.empty:
+            figure = title.partition(":")[0]
+            yield _undrawn(study, "E3", figure, name, "no entry was measured")
             continue
         head = tabulation.options_of(study.table(f"{name}.parquet")).get("head", "?")
         yield Drawn(
@@ -256,9 +285,9 @@ def _entry(study: Study) -> Iterator[Drawn]:
         )
 
 
-def _piece_heads(study: Study) -> Iterator[Drawn]:
-    path = study.table("attention.parquet")
-    if path.is_file():
+def _piece_heads(study: Study) -> Iterator[Drawn | Undrawn]:
+    path = tabulation.finished(study, "attention.parquet")
+    if path is not None:
         yield Drawn(
             name="figure6_attention",
             place="E4",
@@ -267,8 +296,12 @@ def _piece_heads(study: Study) -> Iterator[Drawn]:
             "piece, for puzzles and query squares (framed) drawn at random.",
             figure=_attention(pd.read_parquet(path)),
         )
+    else:
+        yield _undrawn(study, "E4", "Figure 6", "attention", "no head follows a piece's moves")
     table = tabulation.read(study, "piece-heads")
-    if table is not None and not table.empty:
+    if table is None or table.empty:
+        yield _undrawn(study, "E4", "Figure 7", "piece-heads", "no column was hidden")
+    else:
         yield Drawn(
             name="figure7_piece_heads",
             place="E4",
@@ -281,9 +314,10 @@ def _piece_heads(study: Study) -> Iterator[Drawn]:
         )
 
 
-def _probes(study: Study) -> Iterator[Drawn]:
+def _probes(study: Study) -> Iterator[Drawn | Undrawn]:
     table = tabulation.read(study, "probes")
     if table is None or table.empty:
+        yield _undrawn(study, "E5", "Figure 8", "probes", "nothing was predicted")
         return
     for subset in ("all", "different", "same"):
         if not ((table["subset"] == subset) & (table["kind"] == "joint")).any():
@@ -298,6 +332,15 @@ def _probes(study: Study) -> Iterator[Drawn]:
             caption="Share of puzzles of which a bilinear probe names target and source of the "
             "third move, both right, on puzzles that it was not trained on.",
             figure=probe_figures.accuracy_by_layer(table, subset=subset),
+        )
+    if ((table["subset"] == "differing") & (table["kind"] == "joint")).any():
+        yield Drawn(
+            name="probes_kinds",
+            place="E5",
+            title="Beyond the paper: target and source apart",
+            caption="Puzzles whose first and third target differ. The source is asked for once "
+            "with the true target told, as probes are trained, and once with the predicted one.",
+            figure=probe_figures.accuracy_panels(table, subset="differing"),
         )
 
 
@@ -348,8 +391,8 @@ def _attention(table: pd.DataFrame) -> Figure:
 
 def _example(study: Study) -> tuple[Pair, pd.DataFrame] | None:
     """The puzzle with the largest effect at its third target at about two thirds of the depth."""
-    path = study.table("residual.parquet")
-    if not path.is_file():
+    path = tabulation.finished(study, "residual.parquet")
+    if path is None:
         return None
     columns = ["puzzle_id", "layer", "square", "effect", "verdict"]
     layers = pyarrow.parquet.read_table(path, columns=["layer"])["layer"]

@@ -100,9 +100,7 @@ def of_strong(network: Network) -> Iterator[Check]:
     pattern = network.capture([pair.clean], ["layer9.pattern"])["layer9.pattern"][0, 5]
     row = demo["attention_pattern_L9H5_query_f4_top"]
     found = [float(pattern[checks.square("f4", pair), checks.square(name, pair)]) for name in row]
-    yield checks.near(
-        "attention of head 9.5 from f4", "demo", found, list(row.values()), 5e-5
-    )
+    yield checks.near("attention of head 9.5 from f4", "demo", found, list(row.values()), 5e-5)
     yield from _residual(network)
     yield from _tree(network)
     for each in checks.values()["attribution"]["rows"]:

@@ -22,7 +22,7 @@ COLUMNS = (
     "of", "against", "n", "clusters", "estimate", "low", "high", "interval", "reason", "greater",
     "less", "equal", "sign_p", "wilcoxon_p",
 )  # fmt: skip
-"""of, against: the effect and what is taken from it. n: puzzles that have both. estimate: the mean of
+"""of, against: the effect and what is taken from it. n: puzzles that have both. estimate: mean of
 their differences in nats. greater, less, equal: games whose difference is above, below, at 0."""
 
 

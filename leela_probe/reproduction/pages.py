@@ -1,7 +1,7 @@
 """The step that tells a whole study on one page: a single HTML file, no script, nothing to load.
 
-Figures are inside it. Stands on `sentences`, `published`, `tabulation`, `ledger`, `study` and the
-template beside this file; loads without torch.
+Figures are inside it. Stands on `number_tables`, `sentences`, `published`, `published_numbers`,
+`tabulation`, `ledger`, `study` and the template beside this file; loads without torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import pandas as pd
@@ -17,9 +16,11 @@ from markupsafe import Markup, escape
 
 import leela_probe
 from leela_probe.files import disk, store
-from leela_probe.reproduction import sentences, tabulation
+from leela_probe.reproduction import number_tables, sentences, tabulation
 from leela_probe.reproduction.ledger import LEFT_OUT, Ledger, Outcome, Record
+from leela_probe.reproduction.number_tables import Shown
 from leela_probe.reproduction.published import ANSWERS
+from leela_probe.reproduction.published_numbers import NUMBERS
 from leela_probe.reproduction.study import PAPER_HEADS, PAPER_LAYERS, Networks, Study
 
 __all__ = ["NAME", "make", "render", "time_words"]
@@ -36,6 +37,7 @@ _STEPS = {
     "entry-win": "E3 on the value",
     "piece-heads": "E4, piece heads",
     "attention": "rows of patterns",
+    "relations": "entries between the targets",
     "probes": "E5, probes",
     "tables": "statistics",
     "comparison": "published numbers",
@@ -61,7 +63,7 @@ _EXPERIMENTS = (
      "weights and other readers that cannot know the future."),
 )  # fmt: skip
 _WIDE = ("figure2_puzzle", "figure3_boards", "figure6_attention", "figure5_entry",
-         "figure7_piece_heads", "figure11_entry_win")  # fmt: skip
+         "figure7_piece_heads", "figure11_entry_win", "probes_kinds")  # fmt: skip
 
 
 def make(study: Study, networks: Networks) -> Outcome:
@@ -89,7 +91,7 @@ def render(study: Study, networks: Networks, records: Mapping[str, Record]) -> s
     findings = sentences.found(table)
     flow = table("funnel")
     assert flow is not None
-    headlines, compared, apart = _compared(table("comparison"))
+    comparison = table("comparison")
     strong = networks.strong
     rows, left = int(flow["remaining"].iloc[0]), int(flow["remaining"].iloc[-1])
     return environment.get_template("page.html.jinja").render(
@@ -124,16 +126,19 @@ def render(study: Study, networks: Networks, records: Mapping[str, Record]) -> s
                 "question": question,
                 "found": findings.get(name, ""),
                 "left_out": _left_out(records.get(step)),
-                "table": _numbers(name, table),
+                "tables": _numbers(name, table),
+                "undrawn": _undrawn(name, records, _left_out(records.get(step))),
             }
             for name, step, title, question in _EXPERIMENTS
         ],
         figures=_figures(study, records.get("figures")),
         comparison_note=_comparison_note(networks),
-        answers=_answers(table("comparison")),
-        headlines=headlines,
-        compared=compared,
-        not_compared=apart,
+        answers=_answers(comparison),
+        compared=_compared(comparison),
+        details=_compared(comparison, detail=True),
+        not_compared=_not_compared(comparison),
+        apart=_apart(comparison),
+        undrawn=_undrawn("puzzles", records, ""),
         exclusions=[
             {"name": name, "state": record.state, "counts": _counts(record)}
             for name, record in records.items()
@@ -180,6 +185,10 @@ def _caveats(
         if record.state == LEFT_OUT:
             apart.setdefault(record.reason or "", []).append(_STEPS[name])
     said += [f"Left out: {'; '.join(names)} ({reason})." for reason, names in apart.items()]
+    for name in records:
+        reason = tabulation.why_not(study, name)
+        if records[name].state != LEFT_OUT and reason is not None:
+            said.append(f"Nothing measured: {_STEPS[name]} ({reason}).")
     said.append(
         "Patching shows on what the first move depends in this network, puzzle set and measure; "
         "it does not show that the network searches. A probe shows what can be read, not what "
@@ -242,42 +251,33 @@ def _left_out(record: Record | None) -> str:
     return (record.reason or "").rstrip(".")
 
 
-def _numbers(name: str, table: Callable[[str], pd.DataFrame | None]) -> dict[str, Any] | None:
-    """The short table of an experiment."""
-    if name == "E2":
-        heads = table("heads_by_pattern")
-        if heads is None or heads.empty:
-            return None
-        rows = []
-        every = heads[(heads["rating"] == "all") & heads["estimate"].notna()]
-        for pattern, part in every.groupby("pattern"):
-            best = part.nlargest(3, "estimate")
-            named = [
-                f"{int(row['layer'])}.{int(row['head'])}: {_estimate(row)}"
-                for row in best.to_dict("records")
-            ]
-            rows.append([f"pattern {pattern}", f"{int(part['n'].max()):,}", *named])
-        return {"head": ["three largest heads", "n", "first", "second", "third"], "rows": rows}
-    if name in ("E3", "E4"):
-        shares = table("shares")
-        sweep = {"E3": "entry", "E4": "piece-heads"}[name]
-        if shares is None or (part := shares[shares["sweep"] == sweep]).empty:
-            return None
-        rows = []
-        for (targets, curve), some in part.groupby(["targets", "curve"], sort=False):
-            mean = some[some["threshold"].isna()].iloc[0]
-            above = [
-                _estimate(some[some["threshold"] == t].iloc[0], percent=True) for t in (0.5, 1.5)
-            ]
-            which = "all puzzles" if targets == "all" else "1st target is not the 3rd"
-            rows.append([f"{curve}, {which}", f"{int(mean['n']):,}", _estimate(mean), *above])
-        head = ["ablation", "n", "mean effect", "above 0.5 nats", "above 1.5 nats"]
-        return {"head": head, "rows": rows}
-    return None
+def _undrawn(place: str, records: Mapping[str, Record], left_out: str) -> list[str]:
+    """The figures of a place that could not be drawn, unless the whole place says so already."""
+    record = records.get("figures")
+    listed = [] if record is None else record.facts.get("undrawn", [])
+    return [
+        f"{each['title']} is not drawn: {each['reason']}."
+        for each in listed
+        if each["place"] == place and each["reason"] != left_out
+    ]
 
 
-def _estimate(row: Mapping[str, Any] | pd.Series, *, percent: bool = False) -> str:
-    return sentences.percent(row) if percent else sentences.number(row)
+def _numbers(name: str, table: Callable[[str], pd.DataFrame | None]) -> list[Shown]:
+    """The short tables of an experiment."""
+    made = {
+        "E2": [number_tables.heads(table("heads_by_pattern"))],
+        "E3": [
+            number_tables.shares(table("shares"), "entry"),
+            number_tables.margins(table("ablation_margins"), "entry"),
+            number_tables.relations(table("relations")),
+        ],
+        "E4": [
+            number_tables.shares(table("shares"), "piece-heads"),
+            number_tables.margins(table("ablation_margins"), "piece-heads"),
+        ],
+        "E5": [number_tables.probes(table("probes"))],
+    }
+    return [each for each in made.get(name, []) if each is not None]
 
 
 def _figures(study: Study, record: Record | None) -> Callable[[str], Markup]:
@@ -295,8 +295,8 @@ def _figures(study: Study, record: Record | None) -> Callable[[str], Markup]:
             data = base64.b64encode(image.read_bytes()).decode()
             width = ' class="wide"' if one["name"] in _WIDE else ""
             parts.append(
-                f'<figure{width}><img alt="{escape(one["title"])}" '
-                f'src="data:image/{kind};base64,{data}"><figcaption><b>{escape(one["title"])}</b>'
+                f'<figure{width}><div class="scroll"><img alt="{escape(one["title"])}" '
+                f'src="data:image/{kind};base64,{data}"></div><figcaption><b>{escape(one["title"])}</b>'
                 f" {escape(one['caption'])}</figcaption></figure>"
             )
         return Markup(f'<div class="figures">{"".join(parts)}</div>') if parts else Markup("")
@@ -324,41 +324,83 @@ def _answers(table: pd.DataFrame | None) -> list[dict[str, str]]:
     ]
 
 
-def _compared(
-    table: pd.DataFrame | None,
-) -> tuple[list[dict[str, str]], list[dict[str, str]], str]:
-    """The rows that have a number of ours, headlines and details, and in words what has none."""
+def _compared(table: pd.DataFrame | None, *, detail: bool = False) -> list[dict[str, str]]:
+    """The rows that a study can have; of the long lists only those that it has."""
     if table is None:
-        return [], [], ""
-    rows: list[dict[str, str]] = []
-    details: list[dict[str, str]] = []
-    apart = table[table["here"].isna()]
-    for row in table[table["here"].notna()].to_dict("records"):
-        digits = 0 if row["here"] == round(row["here"]) and abs(row["paper"]) >= 1 else 3
+        return []
+    reason = table["reason"].fillna("")
+    if detail:
+        rows = table[table["detail"] & table["here"].notna()]
+    else:
+        rows = table[~table["detail"] & ~((table["agrees"] == "not run") & _is_apart(table))]
+    told = []
+    for index, row in rows.iterrows():
+        here, paper = row["here"], row["paper"]
+        whole = (pd.isna(here) or here == round(here)) and paper == round(paper) and paper >= 1
+        digits = 0 if whole else 3
         half = row["paper_half_width"]
-        paper = f"{row['paper']:.{digits}f}" if digits else f"{row['paper']:g}"
-        paper = ("above " if row["relation"] == "above" else "") + paper
-        (details if row["detail"] else rows).append(
+        bound = "above " if row["relation"] == "above" else ""
+        told.append(
             {
                 "experiment": row["experiment"],
                 "what": row["what"],
                 "note": row["note"] if isinstance(row["note"], str) else "",
-                "paper": paper + (f" ± {half:.2g}" if half >= 0.001 else ""),
-                "here": f"{row['here']:.{digits}f}",
+                "paper": bound
+                + _plain(paper, digits)
+                + (f" ± {half:.2g}" if half >= 0.001 else ""),
+                "here": "" if pd.isna(here) else f"{here:.{digits}f}",
                 "interval": ""
                 if pd.isna(row["low"])
                 else f"{row['low']:.{digits}f} to {row['high']:.{digits}f}",
                 "n": "" if pd.isna(row["n"]) else f"{int(row['n']):,}",
                 "agrees": row["agrees"],
+                "reason": reason[index],
                 "source": row["source"],
             }
         )
-    counted = apart.groupby(["experiment", "agrees"], sort=False).size()
-    said = [f"{name}: {count} ({why})" for (name, why), count in counted.items()]
-    text = (
+    return told
+
+
+def _is_apart(table: pd.DataFrame) -> pd.Series:
+    """Which rows are of experiments that no study has."""
+    return table["reason"].isin({number.missing for number in NUMBERS if number.missing})
+
+
+def _plain(value: float, digits: int) -> str:
+    if value == round(value) and value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}f}" if digits else f"{value:g}"
+
+
+def _not_compared(table: pd.DataFrame | None) -> str:
+    """In words, the rows of the long lists that have no number of ours."""
+    if table is None:
+        return ""
+    some = table[table["detail"] & table["here"].isna()].fillna({"reason": ""})
+    said = [
+        f"{name}: {count} ({answer}{': ' if why else ''}{why})"
+        for (name, answer, why), count in some.groupby(
+            ["experiment", "agrees", "reason"], sort=False
+        ).size().items()
+    ]  # fmt: skip
+    return (
         "; ".join(said) + ". They are listed one by one in tables/comparison.csv." if said else ""
     )
-    return rows, details, text
+
+
+def _apart(table: pd.DataFrame | None) -> list[dict[str, str]]:
+    """What is published of experiments that no study has."""
+    if table is None:
+        return []
+    return [
+        {
+            "experiment": row["experiment"],
+            "what": row["what"],
+            "paper": _plain(row["paper"], 3),
+            "reason": row["reason"],
+        }
+        for row in table[(table["agrees"] == "not run") & _is_apart(table)].to_dict("records")
+    ]
 
 
 def _counts(record: Record) -> str:

@@ -20,16 +20,25 @@ from leela_probe.reproduction.study import PAPER_HEADS, PAPER_LAYERS, Networks, 
 __all__ = ["ANSWERS", "Found", "agreement", "compare", "make"]
 
 ANSWERS: Mapping[str, str] = {
-    "yes": "the intervals overlap, and ours is narrow enough to say so; or the bound holds",
+    "yes": "the intervals overlap, and ours is narrow enough to have disagreed; or the bound holds",
     "no": "the intervals do not overlap; or the bound does not hold",
-    "open": "too few puzzles: our interval is wider than the number itself, or holds the bound",
+    "too wide to tell": "the intervals overlap, but ours is wider than half the published number "
+    "(and than twice the published interval, and than 0.05 nats); or it holds the bound",
     "no interval": "our number has no interval to judge by",
     "other shape": f"a layer or head of {PAPER_LAYERS} layers of {PAPER_HEADS} heads, which this "
     "network has not",
-    "not here": "the study has no such puzzles or could not make this table",
-    "not run": "an experiment that is not part of a study",
+    "not run": "this study has no such number; the reason stands beside it",
 }
 """What the column `agrees` says, in words."""
+
+_FINE = 0.05
+"""A width in nats that is narrow whatever the number; for shares there is none."""
+
+_STEPS: Mapping[str, str] = {
+    "funnel": "corrupt", "patterns": "corrupt", "rules": "corrupt", "residual": "residual",
+    "heads": "heads", "heads_by_pattern": "heads", "probes": "probes", "relations": "relations",
+}  # fmt: skip
+"""The step that each table is made from; those of ablations say it in the column `sweep`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,37 +63,48 @@ def make(study: Study, networks: Networks) -> Outcome:
     """The table of the comparison, in `tables/comparison.csv`."""
     path = study.table("tables/comparison.csv")
     table = compare(
-        lambda name: tabulation.read(study, name), same_shape=networks.has_papers_shape()
+        lambda name: tabulation.read(study, name),
+        same_shape=networks.has_papers_shape(),
+        why_not=lambda step: tabulation.why_not(study, step),
     )
     tabulation.write(table, path)
     counts = table["agrees"].value_counts().to_dict()
     return Outcome(outputs=[path], facts={"agrees": {str(k): int(v) for k, v in counts.items()}})
 
 
-def compare(tables: Callable[[str], pd.DataFrame | None], *, same_shape: bool) -> pd.DataFrame:
+def compare(
+    tables: Callable[[str], pd.DataFrame | None],
+    *,
+    same_shape: bool,
+    why_not: Callable[[str], str | None] = lambda step: None,
+) -> pd.DataFrame:
     """Every published number with the study's own.
 
     Args:
         tables: gives a table of the study by its name, None where there is none.
         same_shape: whether the network has as many layers and heads as the paper's.
+        why_not: says why a step has measured nothing, None if it has.
 
     Returns:
         Columns experiment, what, paper, paper_half_width, relation, here, low, high, n, agrees
-        (of `ANSWERS`), detail, note, source.
+        (of `ANSWERS`), reason (why it is "not run"), detail, note, source.
     """
     rows = []
     known: dict[str, pd.DataFrame | None] = {}
     for number in NUMBERS:
         found: Found | None = None
-        answer = "not run"
+        answer, reason = "not run", number.missing
         if number.table is not None:
             if number.table not in known:
                 known[number.table] = tables(number.table)
             table = known[number.table]
             found = None if table is None else _found(number, table)
-            answer = "not here" if found is None else agreement(number, found)
+            if found is None:
+                reason = _why_not(number, table, why_not)
+            else:
+                answer = agreement(number, found)
             if number.shape and not same_shape:
-                found, answer = None, "other shape"
+                found, answer, reason = None, "other shape", ""
         rows.append(
             {
                 "experiment": number.experiment,
@@ -97,6 +117,7 @@ def compare(tables: Callable[[str], pd.DataFrame | None], *, same_shape: bool) -
                 "high": math.nan if found is None else found.high,
                 "n": None if found is None else found.n,
                 "agrees": answer,
+                "reason": reason,
                 "detail": number.detail,
                 "note": "" if found is None else found.note,
                 "source": number.source,
@@ -112,7 +133,7 @@ def agreement(number: Published, found: Found) -> str:
         >>> number = Published(experiment="E1", what="x", value=1.88, half_width=0.04, source="")
         >>> [agreement(number, Found(estimate=e, low=e - w, high=e + w))
         ...  for e, w in ((1.9, 0.1), (0.2, 0.1), (1.0, 3.0))]
-        ['yes', 'no', 'open']
+        ['yes', 'no', 'too wide to tell']
     """
     if number.kind == "rank":
         return "yes" if found.estimate == number.value else "no"
@@ -121,12 +142,26 @@ def agreement(number: Published, found: Found) -> str:
     if number.relation == "above":
         if found.low > number.value:
             return "yes"
-        return "no" if found.high < number.value else "open"
+        return "no" if found.high < number.value else "too wide to tell"
     lowest, highest = number.value - number.half_width, number.value + number.half_width
     if found.high < lowest or found.low > highest:
         return "no"
-    wide = found.high - found.low > max(abs(number.value), 4 * number.half_width, 0.05)
-    return "open" if wide else "yes"
+    least = 0.0 if number.is_share else _FINE
+    wide = found.high - found.low > max(abs(number.value) / 2, 4 * number.half_width, least)
+    return "too wide to tell" if wide else "yes"
+
+
+def _why_not(
+    number: Published, table: pd.DataFrame | None, why_not: Callable[[str], str | None]
+) -> str:
+    assert number.table is not None
+    step = _STEPS.get(number.table) or str(number.where["sweep"])
+    reason = why_not(step)
+    if reason is not None:
+        return reason
+    if table is None or table.empty:
+        return f"no table of {number.table.replace('_', ' ')} could be made"
+    return "too few such puzzles"
 
 
 def _found(number: Published, table: pd.DataFrame) -> Found | None:
@@ -148,7 +183,8 @@ def _found(number: Published, table: pd.DataFrame) -> Found | None:
         return None
     rows = rows[rows[number.column].notna()]
     if rows.empty:
-        return None
+        none = number.table == "patterns" and len(table) > 0
+        return _share(0, int(table["n"].sum())) if none else None
     if number.kind == "rank":
         return _rank(number, rows)
     note = ""
@@ -163,7 +199,7 @@ def _found(number: Published, table: pd.DataFrame) -> Found | None:
         estimate=float(row[number.column]),
         low=float(row["low"]),
         high=float(row["high"]),
-        n=int(row["total" if number.table == "patterns" else "n"]),
+        n=int(row["total" if number.column == "share" else "n"]),
         note=note,
     )
 

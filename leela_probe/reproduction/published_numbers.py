@@ -24,11 +24,12 @@ class Published:
         half_width: of the published interval, or what rounding leaves open.
         relation: "equal", or "above": the number is a bound.
         source: where it stands.
-        table: the table of the study that has it; None for experiments that are not part of it.
+        table: the table of the study that has it; None if no study does, see `missing`.
         where: values of columns that choose the row.
         column: the column with the estimate.
         kind: how it is read: "cell", "peak" (largest over rows), "rank" (place of the row's head),
             "sum" (of several rows).
+        missing: why no study has it, for those that are not part of one.
         shape: the number is of a layer or head of the paper's network.
         detail: one of a long list: a pattern, a point of a curve, a head of a table.
     """
@@ -43,8 +44,18 @@ class Published:
     where: dict[str, object] = field(default_factory=dict)
     column: str = "estimate"
     kind: str = "cell"
+    missing: str = ""
     shape: bool = False
     detail: bool = False
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of puzzles; else it is an effect in nats, a place or a count."""
+        return (
+            self.column in ("share", "accuracy", "top1")
+            or self.kind in ("kept", "skipped", "sum")
+            or "threshold" in self.where
+        )
 
 
 _PAPER = "Jenner et al. 2024"
@@ -53,6 +64,7 @@ _IMAGE = "Jenner et al. 2024, project page, digitised"
 _VECTOR = "Jenner et al. 2024, project page, vector figure"
 _CODE = "Cruz 2025, code"
 _FOLLOW_UP = "Cruz 2025"
+_TREES = "Gusanidas, code"
 
 _RESIDUAL = {
     "corrupted": (
@@ -142,6 +154,29 @@ _LONG = (
 )  # fmt: skip
 
 
+_NO_TREE = "a study plays no tree of the network's own moves"
+_NO_BRANCH = "a study looks for no puzzles with two branches"
+_NO_SELECTION = "a study does not choose puzzles by their effect"
+_TREE_SHARES = (
+    ("the same, in the half of the puzzles with the larger effect", 2445, 6000, _NO_SELECTION),
+    ("the same for the fifth target, in the 3 % with the largest effect", 135, 360, _NO_SELECTION),
+    ("the same for the third target of another line", 224, 2597, _NO_TREE),
+    ("the same for another line, where its effect is above 0.5", 116, 309, _NO_TREE),
+)
+_TREE_COUNTS = (
+    ("puzzles kept for path 010, of 12,000", 6152), ("the top 4 % of path 010", 480),
+    ("the top 10 % of path 00000", 991),
+)  # fmt: skip
+_BRANCHES = (
+    ("early mates in two, before", 11813), ("... next", 903), ("... next", 829),
+    ("... at the end", 430), ("another set, before", 597), ("... at the end", 309),
+    ("no mates, after hard and forcing", 144), ("... of them 123456", 29),
+    ("... of them 112334", 16), ("... of them 123425", 16), ("... of them 112345", 14),
+    ("... of them 123455", 13), ("... of them 112344", 12), ("... of them 123445", 11),
+    ("... of them 122334", 7), ("... of them 122345", 6), ("the last set", 609),
+)  # fmt: skip
+
+
 def _head(text: str) -> dict[str, object]:
     layer, head = text.split(".")
     return {"layer": int(layer), "head": int(head)}
@@ -225,6 +260,12 @@ def _numbers() -> Iterator[Published]:
         where={"targets": "all", "sweep": "entry", "curve": "3->1", "threshold": 1.5},
     )  # fmt: skip
     yield Published(
+        experiment="E3", what="the entry costs more than all other entries of its head (mean "
+        "difference, puzzle by puzzle)", value=0.0, relation="above", source=_SURVEY,
+        table="ablation_margins",
+        where={"targets": "all", "sweep": "entry", "of": "3->1", "against": "all other entries"},
+    )  # fmt: skip
+    yield Published(
         experiment="E4", what="puzzles where the third target's column is worth 1.5 nats",
         value=0.60, half_width=0.005, source=_SURVEY, table="shares",
         where={"targets": "all", "sweep": "piece-heads", "curve": "own heads",
@@ -254,14 +295,43 @@ def _numbers() -> Iterator[Published]:
             source=_VECTOR, table="probes", where={**drawn, "layer": layer}, column="accuracy",
             shape=True, detail=True,
         )  # fmt: skip
-    # What is not part of a study
-    for what, value, half in _OTHER_PLIES:
+    # T6, what the head looks at, untouched
+    for relation, place, count, of in (
+        ("3->1", "third target to the first", 3366, 12000),
+        ("5->1", "fifth target to the first", 487, 4444),
+    ):
         yield Published(
-            experiment="F4", what=f"probes for other plies: {what}", value=value, half_width=half,
-            source=_FOLLOW_UP,
+            experiment="T6", what=f"largest entry of head 12.12 is that from the {place}",
+            value=count / of, half_width=0.5 / of, source=_TREES, table="relations",
+            where={**_head("12.12"), "relation": relation}, column="top1", shape=True,
         )  # fmt: skip
+    yield Published(
+        experiment="T6", what="puzzles kept if only the third target counts as later",
+        value=8673 / 12000, half_width=0.5 / 12000, source=_TREES, table="rules",
+        where={"rule": "third target alone"}, column="share",
+    )  # fmt: skip
+    # What is not part of a study
+    for experiment, what, value, half, missing, source in _apart():
+        yield Published(
+            experiment=experiment, what=what, value=value, half_width=half, missing=missing,
+            source=source,
+        )  # fmt: skip
+
+
+def _apart() -> Iterator[tuple[str, str, float, float, str, str]]:
+    """Numbers that no study has, with the reason."""
+    for what, count, of, why in _TREE_SHARES:
+        yield "T6", what, count / of, 0.5 / of, why, _TREES
+    for what, count in _TREE_COUNTS:
+        yield "T6", what, float(count), 0.0, _NO_TREE, _TREES
+    for what, count in _BRANCHES:
+        yield "T2", f"puzzles with two branches: {what}", float(count), 0.0, _NO_BRANCH, _CODE
+    for what, value, half in _OTHER_PLIES:
+        why = "a study probes the third move (leela-probe probe --plies asks about others)"
+        yield "F4", f"probes for other plies: {what}", value, half, why, _FOLLOW_UP
     for what, count in _LONG:
-        yield Published(experiment="F5", what=f"puzzles: {what}", value=float(count), source=_CODE)
+        why = "a study makes one set of puzzles, not one for each length"
+        yield "F5", f"puzzles: {what}", float(count), 0.0, why, _CODE
 
 
 NUMBERS: tuple[Published, ...] = tuple(_numbers())

@@ -184,13 +184,14 @@ def points(row: Mapping[str, Any] | pd.Series, column: str = "accuracy") -> str:
         >>> points({"accuracy": 0.5, "low": 0.41, "high": 0.6})
         '50 points [41, 60]'
     """
-    return f"{_rounded(100 * row[column], 0)} points{_ends(row)}"
+    return f"{_rounded(100 * float(row[column]), 0)} points{_ends(row)}"
 
 
 def _ends(row: Mapping[str, Any] | pd.Series) -> str:
     if pd.isna(row["low"]):
         return " [no interval]"
-    return f" [{_rounded(100 * row['low'], 0)}, {_rounded(100 * row['high'], 0)}]"
+    low, high = (_rounded(100 * float(row[name]), 0) for name in ("low", "high"))
+    return f" [{low}, {high}]"
 
 
 def _rounded(value: float, places: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from leela_probe.experiments import categories, effect_tables
 from leela_probe.puzzles import pairs as pair_files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from leela_probe.reproduction import drawings
+
 CHECK = """<script>addEventListener('load', () => {
   document.title = JSON.stringify({
     images: [...document.images].map(i => i.complete && i.naturalWidth > 0),
+    wide: [...document.querySelectorAll('figure.wide img')].map(i => i.clientWidth),
     over: document.documentElement.scrollWidth - innerWidth,
   })});</script>"""
 
@@ -41,6 +45,36 @@ def test_every_section_is_there_and_every_picture_says_what_it_is(page):
     assert all(images)
 
 
+def test_the_comparison_says_why_a_number_is_not_there(page):
+    text = page.read_text()
+    assert "a study looks for no puzzles with two branches" in text
+    assert "largest entry of head 12.12 is that from the third target to the first" in text
+    assert "not here" not in text
+
+
+def test_the_third_move_is_told_in_parts_with_its_margins(page):
+    text = page.read_text()
+    for words in ("source, true target told", "source, predicted target told",
+                  "target, among the best 3", "over random weights", "selectivity"):  # fmt: skip
+        assert words in text
+
+
+def test_a_figure_that_is_not_drawn_says_why(finished, tmp_path):
+    shutil.copytree(finished.out, tmp_path / "out")
+    study = dataclasses.replace(finished, out=tmp_path / "out")
+    for name, change in (
+        ("tables", {"outputs": {}}),
+        ("piece-heads", {"facts": {"counts": {"measured": 0, "nothing_to_change": 61},
+                                   "unmeasured": "no rook stands ready"}}),
+    ):  # fmt: skip
+        manifest = study.out / "manifests" / f"{name}.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
+    undrawn = [each for each in drawings._piece_heads(study) if isinstance(each, drawings.Undrawn)]
+    (figure,) = undrawn
+    assert figure.title == "Figure 7"
+    assert figure.reason == "none of 61 puzzles could be measured: no rook stands ready"
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 @pytest.mark.parametrize("width", [400, 500, 1400])
 def test_a_browser_shows_every_picture_and_nothing_sticks_out(page, width, tmp_path):
@@ -63,4 +97,5 @@ def test_a_browser_shows_every_picture_and_nothing_sticks_out(page, width, tmp_p
     assert found["images"]
     assert all(found["images"])
     assert found["over"] <= 0
+    assert min(found["wide"]) >= 600  # a small screen scrolls them instead of shrinking their text
     assert "CONSOLE" not in result.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leela_probe.reproduction import published
+from leela_probe.reproduction import published, summaries
 from leela_probe.reproduction.published import Found, agreement
 from leela_probe.reproduction.published_numbers import NUMBERS, Published
 
@@ -44,7 +44,7 @@ def test_the_curves_are_those_of_the_shared_record(shared: Path):
 
 def test_every_experiment_of_the_papers_has_numbers():
     assert {each.experiment for each in NUMBERS} == {"E0", "E1", "E2", "F2", "E3", "E4", "E5",
-                                                     "F4", "F5"}  # fmt: skip
+                                                     "T6", "T2", "F4", "F5"}  # fmt: skip
     assert len({(each.experiment, each.what, each.value) for each in NUMBERS}) == len(NUMBERS)
 
 
@@ -63,7 +63,8 @@ def tables(values):
 def test_a_study_that_finds_the_papers_numbers_agrees_with_all_of_them():
     def same(each):
         value = each.value + (0.05 if each.relation == "above" else 0.0)
-        return value, value - 0.01, value + 0.01
+        reach = 0.01 * (each.value or 1.0)
+        return value, value - reach, value + reach
 
     found = published.compare(tables(same), same_shape=True)
     cells = found[[each.table is not None and each.kind == "cell" for each in NUMBERS]]
@@ -86,8 +87,36 @@ def test_numbers_of_layers_and_heads_are_not_held_against_another_shape():
     shaped = found[[each.shape for each in NUMBERS]]
     assert set(shaped["agrees"]) == {"other shape"}
     assert shaped["here"].isna().all()
-    assert set(found["agrees"]) == {"other shape", "not here", "not run"}
+    assert set(found["agrees"]) == {"other shape", "not run"}
     assert set(found["agrees"]) <= set(published.ANSWERS)
+
+
+def test_a_number_that_this_run_cannot_make_says_why():
+    found = published.compare(
+        lambda name: None,
+        same_shape=True,
+        why_not=lambda step: "a tower has no heads" if step in ("heads", "entry") else None,
+    )
+    assert set(found["agrees"]) == {"not run"}
+    assert (found["reason"] != "").all()
+    for experiment, reason in (
+        ("E2", "a tower has no heads"), ("E3", "a tower has no heads"),
+        ("E1", "no table of residual could be made"),
+        ("T2", "a study looks for no puzzles with two branches"),
+    ):  # fmt: skip
+        assert set(found[found["experiment"] == experiment]["reason"]) == {reason}
+
+
+def test_a_pattern_that_no_puzzle_has_is_a_share_of_none():
+    tables = {"patterns": summaries.pattern_counts(pd.Series(["123"] * 60))}
+    found = published.compare(tables.get, same_shape=True)
+    row = found[found["what"] == "share of pattern 112"].iloc[0]
+    assert row["here"] == 0
+    assert row["low"] == 0
+    assert row["high"] == pytest.approx(0.06, abs=0.001)
+    assert row["agrees"] == "no"  # the paper: 33 %
+    rare = found[found["what"] == "share of pattern 12223"].iloc[0]
+    assert rare["agrees"] == "too wide to tell"
 
 
 def number(**more):
@@ -98,7 +127,7 @@ def number(**more):
     ("found", "answer"),
     [
         (Found(estimate=0.2, low=0.15, high=0.3), "yes"),
-        (Found(estimate=0.2, low=0.05, high=0.3), "open"),
+        (Found(estimate=0.2, low=0.05, high=0.3), "too wide to tell"),
         (Found(estimate=0.02, low=0.0, high=0.06), "no"),
         (Found(estimate=0.2), "no interval"),
     ],
@@ -109,4 +138,7 @@ def test_a_bound_holds_if_the_whole_interval_is_beyond_it(found, answer):
 
 def test_an_interval_too_wide_to_say_is_no_agreement():
     wide = Found(estimate=0.1, low=-3.0, high=3.0)
-    assert agreement(number(half_width=0.01), wide) == "open"
+    assert agreement(number(half_width=0.01), wide) == "too wide to tell"
+    e1 = Published(experiment="E1", what="", value=1.88, half_width=0.04, source="")
+    assert agreement(e1, Found(estimate=1.0, low=0.307, high=1.864)) == "too wide to tell"
+    assert agreement(e1, Found(estimate=1.6, low=1.2, high=2.0)) == "yes"

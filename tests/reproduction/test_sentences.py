@@ -18,22 +18,14 @@ def curves(third, control, difference=None):
 
 
 def probes(difference):
-    of = {
-        "kind": "joint",
-        "ply": 3,
-        "top": 1,
-        "subset": "differing",
-        "instance": 0,
-        "layer": 2.0,
-        "n": 60,
-    }
+    of = {"kind": "joint", "ply": 3, "top": 1, "subset": "differing", "instance": 0, "n": 60}
+    columns = ["control", "against", "accuracy", "low", "high"]
     rows = [
-        of | {"control": "none", "against": "", "accuracy": 0.6, "low": 0.5, "high": 0.7},
-        of
-        | {"control": "random weights", "against": "", "accuracy": 0.45, "low": 0.3, "high": 0.6},
-        of | dict(control="none", against="random weights", **difference),
+        ("none", "", 0.6, 0.5, 0.7),
+        ("random weights", "", 0.45, 0.3, 0.6),
+        ("none", "random weights", *difference),
     ]
-    return {"probes": pd.DataFrame(rows)}.get
+    return {"probes": pd.DataFrame(rows, columns=columns).assign(layer=2.0, **of)}.get
 
 
 def test_effect_and_control_are_told_with_their_difference_in_the_same_puzzles():
@@ -51,7 +43,7 @@ def test_intervals_that_overlap_are_no_verdict_where_the_paired_difference_is_cl
     text = sentences.found(tables)["E1"]
     assert "0.62 [0.23, 1.09] nats, Wilcoxon p = 0.001" in text
     assert "no clear difference" not in text
-    text = sentences.found(probes({"accuracy": 0.15, "low": 0.05, "high": 0.25}))["E5"]
+    text = sentences.found(probes((0.15, 0.05, 0.25)))["E5"]
     assert "15 points [5, 25]" in text
     assert "no clear difference" not in text
 
@@ -62,7 +54,7 @@ def test_intervals_that_overlap_are_no_verdict_where_the_paired_difference_is_cl
 def test_a_difference_that_is_not_clearly_above_zero_is_called_so(low, high, verdict):
     tables = curves((0.2, 0.1, 0.3), (0.1, -0.04, 0.06), ((low + high) / 2, low, high, 0.4))
     assert f"({verdict})" in sentences.found(tables)["E1"]
-    text = sentences.found(probes({"accuracy": (low + high) / 2, "low": low, "high": high}))["E5"]
+    text = sentences.found(probes(((low + high) / 2, low, high)))["E5"]
     assert f"({verdict})" in text
 
 
