@@ -42,8 +42,6 @@ _DTYPES = {
     "float16": torch.float16,
 }
 
-_POLICY, _VALUE = "vanilla", "winner"  # the heads that are taken unless others are named
-
 # What lower precision may differ by from float32 and still be the same network.
 _TOLERANCE = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.25, "float16": 0.05}
 
@@ -128,24 +126,28 @@ def load(
         path
         if is_onnx
         else conversion.to_onnx(
-            path, policy_head=policy_head or _POLICY, value_head=value_head or _VALUE, cache=cache
+            path,
+            policy_head=policy_head or onnx_files.HEADS["policy"],
+            value_head=value_head or onnx_files.HEADS["value"],
+            cache=cache,
         )
     )
     model = onnx_files.read(onnx_path)
-    notes = onnx_files.metadata(model)
     if is_onnx:
-        _check_head(path, "policy", policy_head, notes.get("leela_probe.policy_head", _POLICY))
-        _check_head(path, "value", value_head, notes.get("leela_probe.value_head", _VALUE))
+        onnx_files.check_head(model, path, "policy", policy_head)
+        onnx_files.check_head(model, path, "value", value_head)
     if no_history is None:
-        no_history = notes.get("no_history", "false").lower() == "true"
+        no_history = onnx_files.metadata(model).get("no_history", "false").lower() == "true"
     return Network(
         name=path.name.removesuffix(".gz").rsplit(".", 1)[0],
         path=path,
         sha256=disk.sha256(path),
         model=onnx_files.to_float32(model),
-        input_format=_input_format(notes, path)
-        if input_format is None
-        else InputFormat(input_format),
+        input_format=(
+            onnx_files.input_format(model, path)
+            if input_format is None
+            else InputFormat(input_format)
+        ),
         no_history=no_history,
         device=device,
         dtype=dtype,
@@ -205,7 +207,7 @@ class Network:
                 f"{path} has no layers of attention and no residual blocks by the names that lc0's "
                 "leela2onnx gives them"
             )
-        self._outputs = _roles(self.graph.outputs, path)
+        self._outputs = onnx_files.roles(model, path)
         self.layers = 1 + max(
             (site.layer for site in self.sites.values() if site.layer is not None), default=-1
         )
@@ -502,41 +504,9 @@ def _difference(first: np.ndarray | None, second: np.ndarray | None) -> float:
     return 0.0 if first is None or second is None else float(np.abs(first - second).max())
 
 
-def _roles(outputs: Sequence[str], path: Path) -> dict[str, str]:
-    """Which output is the policy, the WDL, the scalar value and the moves left."""
-    roles = {
-        role: name for name in outputs for role in ("policy", "wdl", "value", "mlh") if role in name
-    }
-    if "policy" not in roles:
-        raise ValueError(
-            f"{path} has the outputs {', '.join(outputs)}: expected one named like "
-            "'/output/policy', as lc0's leela2onnx writes it"
-        )
-    return roles
-
-
 def _check_planes(shape: Sequence[int]) -> None:
     if len(shape) != 4 or tuple(shape[1:]) != (112, 8, 8):
         raise ValueError(f"planes have the shape {tuple(shape)}: expected (boards, 112, 8, 8)")
-
-
-def _check_head(path: Path, kind: str, asked: str | None, held: str) -> None:
-    if asked not in (None, held):
-        raise ValueError(
-            f"{path} holds one {kind} head, {held!r}, and {asked!r} is asked for: convert the "
-            f".pb.gz file with {kind}_head={asked!r}, or load that file"
-        )
-
-
-def _input_format(notes: Mapping[str, str], path: Path) -> InputFormat:
-    said = notes.get("leela_probe.input_format", str(int(InputFormat.CLASSICAL)))
-    known = {str(int(each)): each for each in InputFormat}
-    if said not in known:
-        raise ValueError(
-            f"{path} notes the input format {said!r}, which is none of {', '.join(known)}: name "
-            "the right one with input_format"
-        )
-    return known[said]
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """ONNX files of Leela networks: reading, the facts we note in their metadata, float32 copies.
 
-Stands on no other room, and needs no torch.
+Stands on `positions.planes`, and needs no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -15,7 +16,22 @@ import onnx.helper
 import onnx.numpy_helper
 from google.protobuf.message import DecodeError
 
-__all__ = ["is_named_so", "metadata", "read", "set_metadata", "to_float32"]
+from leela_probe.positions.planes import InputFormat
+
+__all__ = [
+    "HEADS",
+    "check_head",
+    "input_format",
+    "is_named_so",
+    "metadata",
+    "read",
+    "roles",
+    "set_metadata",
+    "to_float32",
+]
+
+HEADS = MappingProxyType({"policy": "vanilla", "value": "winner"})
+"""The head of each kind that is taken unless another is named."""
 
 _REAL = frozenset(
     {
@@ -82,6 +98,60 @@ def _free_batch(model: onnx.ModelProto) -> None:
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """The model's own key-value notes."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def input_format(model: onnx.ModelProto, path: Path) -> InputFormat:
+    """The input format that the model notes; the classical one if it notes none.
+
+    Raises:
+        ValueError: naming the file, if it is none there is.
+    """
+    said = metadata(model).get("leela_probe.input_format", str(int(InputFormat.CLASSICAL)))
+    known = {str(int(each)): each for each in InputFormat}
+    if said not in known:
+        raise ValueError(
+            f"{path} notes the input format {said!r}, which is none of {', '.join(known)}: name "
+            "the right one with input_format"
+        )
+    return known[said]
+
+
+def check_head(model: onnx.ModelProto, path: Path, kind: str, asked: str | None) -> None:
+    """Refuses to take another head from the model than the one it holds.
+
+    Args:
+        model: the model.
+        path: the file that messages name.
+        kind: `policy` or `value`.
+        asked: the head that is asked for; None is any.
+
+    Raises:
+        ValueError: saying which head it holds.
+    """
+    held = metadata(model).get(f"leela_probe.{kind}_head", HEADS[kind])
+    if asked not in (None, held):
+        raise ValueError(
+            f"{path} holds one {kind} head, {held!r}, and {asked!r} is asked for: convert the "
+            f".pb.gz file with {kind}_head={asked!r}, or load that file"
+        )
+
+
+def roles(model: onnx.ModelProto, path: Path) -> dict[str, str]:
+    """The names of the outputs by what they are: policy, wdl, value, mlh (moves left).
+
+    Raises:
+        ValueError: naming the file, if there is no policy.
+    """
+    outputs = [output.name for output in model.graph.output]
+    found = {
+        role: name for name in outputs for role in ("policy", "wdl", "value", "mlh") if role in name
+    }
+    if "policy" not in found:
+        raise ValueError(
+            f"{path} has the outputs {', '.join(outputs)}: expected one named like "
+            "'/output/policy', as lc0's leela2onnx writes it"
+        )
+    return found
 
 
 def set_metadata(model: onnx.ModelProto, entries: Mapping[str, str]) -> None:
