@@ -297,6 +297,8 @@ def filter_puzzles(
     workers: options.Workers = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    strong_format: options.StrongFormat = None,
+    weak_format: options.WeakFormat = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Keep the puzzles on which a right first move is evidence of look-ahead.
@@ -315,7 +317,8 @@ def filter_puzzles(
         **_given(hard=hard, correct=correct, forcing=forcing, plies=plies),
         **_histories(weak_history, strong_history),
     )
-    loaded, sparring = terminal.load(strong, device, dtype), terminal.load(weak, device, dtype)
+    loaded = terminal.load(strong, device, dtype, strong_format, format_option="--strong-format")
+    sparring = terminal.load(weak, device, dtype, weak_format, format_option="--weak-format")
     with terminal.stage("filter") as told:
         finished = filters.run(
             dump,
@@ -372,6 +375,8 @@ def corrupt(
     workers: options.Workers = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    strong_format: options.StrongFormat = None,
+    weak_format: options.WeakFormat = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Find each puzzle's corrupted partner: a small change that spoils its best move.
@@ -397,7 +402,8 @@ def corrupt(
     )
     wanted = _several(verdicts, criteria.VERDICTS, "--verdict")
     corruptions.check_verdicts(puzzles, wanted)
-    loaded, sparring = terminal.load(strong, device, dtype), terminal.load(weak, device, dtype)
+    loaded = terminal.load(strong, device, dtype, strong_format, format_option="--strong-format")
+    sparring = terminal.load(weak, device, dtype, weak_format, format_option="--weak-format")
     with terminal.stage("corrupt") as told:
         finished = corruptions.run(
             puzzles,

@@ -19,9 +19,11 @@ import onnx
 import pandas as pd
 import pytest
 import torch
+import typer
 from onnx import TensorProto, helper
 
 import leela_probe
+from leela_probe import cli
 from leela_probe.networks.network import load
 from leela_probe.positions import symmetry
 from leela_probe.weights import weights_files
@@ -160,6 +162,7 @@ def test_without_a_command_the_help_is_shown(run):
         (["filter", "DUMP", "NETS", "--workers", "-1"], "Invalid value for '--workers'"),
         (["corrupt", "DUMP", "NETS", "--kinds", "add,x"], "'x' is none of remove, add, move"),
         (["corrupt", "DUMP", "NETS", "--verdict", "good"], "'good' is none of malformed"),
+        (["filter", "DUMP", "NETS", "--strong-format", "7"], "'7' is none of 1, 2, 3, 4, 5, 132"),
         (["corrupt", "DUMP", "NETS", "--keep", "0"], "Invalid value for '--keep'"),
     ],
 )  # fmt: skip
@@ -500,6 +503,60 @@ def test_filter_and_corrupt_make_a_funnel_of_every_row(run, tmp_path, networks):
     assert re.search(rf"^ *{len(found)} .*%  found ", result.stdout, re.M)
     assert len(found) > 0
     assert not found["moves_king"].any()
+
+
+def test_the_input_format_of_a_bare_onnx_file_is_as_the_user_says(run, tmp_path, onnx_file):
+    for name in ("attention", "se-convolution"):
+        model = onnx.load(onnx_file(name))
+        del model.metadata_props[:]
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    both = ("--strong", "attention.onnx", "--weak", "se-convolution.onnx", "--limit", 2)
+    formats = ("--strong-format", 3, "--weak-format", 2)
+    assert run("filter", SAMPLE, *both, *formats, "--out", "f.csv").returncode == 0
+    options = json.loads((tmp_path / "f.csv.manifest.json").read_text())["options"]
+    assert (options["strong"]["input_format"], options["weak"]["input_format"]) == (3, 2)
+
+
+def test_what_runs_a_network_takes_its_input_format():
+    def commands(group, name=""):
+        for key, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from commands(command, f"{name}{key} ")
+            else:
+                yield f"{name}{key}", {parameter.name for parameter in command.params}
+
+    lacking = {
+        name
+        for name, names in commands(typer.main.get_command(cli.app))
+        if "device" in names and not names & {"input_format", "strong_format"}
+    }
+    # the study and its published numbers run several networks, files of ours or with their format
+    assert lacking <= {"reproduce", "golden", "calibrate", "demo"}
+
+
+def test_a_file_of_other_verdicts_is_not_corrupted(run, tmp_path, networks):
+    (tmp_path / "pairs.csv").write_text(
+        "puzzle_id,fen,moves,verdict\n1,8/8/8/4k3/8/8/4P3/4K3 w - - 0 1,e2e4 e5d5,found\n"
+    )
+    line = refusal(run("corrupt", "pairs.csv", *networks, "--out", "again.csv"))
+    assert line.endswith("no row of 'pairs.csv' has verdict kept; the file has found: 1")
+    assert not (tmp_path / "again.csv").exists()
+
+
+def test_corrupt_says_what_is_no_favourite_and_takes_it_when_told(run, tmp_path, networks):
+    rows = SAMPLE.read_text().splitlines()[:4]
+    (tmp_path / "dump.csv").write_text("\n".join(rows) + "\n")
+    loose = ("--log-odds", "5", "--value", "0.0005", "--probability", "0.95", "--kinds", "remove")
+    loose = (*loose, "--divergence", "0.69")
+    result = run("corrupt", "dump.csv", *networks, *loose, "--out", "p.csv")
+    assert re.search(r"^ *1 .*%  not_favourite +strong network: another", result.stdout, re.M)
+    result = run("corrupt", "dump.csv", *networks, *loose, "--any-first-move", "--out", "q.csv")
+    assert (result.returncode, result.stderr) == (0, "")
+    said = " ".join(result.stdout.split())
+    assert "0 0.0% not_favourite" in said
+    assert "not correct (strong network: first move not above 0.5)" in said
+    facts = json.loads((tmp_path / "q.csv.manifest.json").read_text())["facts"]["clean_boards"]
+    assert facts["found"] >= facts["not_correct"] > 0
 
 
 def test_a_finished_output_is_replaced_only_when_told(run, tmp_path, networks):

@@ -282,6 +282,24 @@ Strong = Annotated[
 Weak = Annotated[
     Path, typer.Option(help="The network that must not see it.", metavar="NET", callback=file)
 ]
+StrongFormat = Annotated[
+    int | None,
+    _else(
+        "as its file says",
+        "Strong network's input format: 1 to 5, 132, 133.",
+        metavar="N",
+        rich_help_panel=_RUNNING,
+    ),
+]
+WeakFormat = Annotated[
+    int | None,
+    _else(
+        "as its file says",
+        "Weak network's input format: 1 to 5, 132, 133.",
+        metavar="N",
+        rich_help_panel=_RUNNING,
+    ),
+]
 Out = Annotated[Path, typer.Option(help="The table to write: .parquet or .csv.", metavar="FILE")]
 Preset = Annotated[
     str,

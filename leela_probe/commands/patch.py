@@ -173,6 +173,7 @@ def residual(
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Patch or ablate the residual stream, one square of one layer at a time.
@@ -184,7 +185,7 @@ def residual(
     chosen = options.numbers(layers, "--layers")
     if where == "embedding" and layers is not None:
         raise typer.BadParameter("the embedding comes before all layers", param_hint="'--layers'")
-    network = terminal.load(net, device, dtype)
+    network = terminal.load(net, device, dtype, input_format)
     settings = sweeping.settings(locals())
     sweep = sweeping.swept(
         lambda done: sweeps.residual(network, where=where, layers=chosen, action=done),
@@ -214,13 +215,14 @@ def heads(
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Patch or ablate the output of each attention head, on all squares."""
     from leela_probe.experiments import sweeps
 
     chosen = options.numbers(layers, "--layers")
-    network = terminal.load(net, device, dtype)
+    network = terminal.load(net, device, dtype, input_format)
     settings = sweeping.settings(locals())
     sweep = sweeping.swept(
         lambda done: sweeps.heads(network, layers=chosen, action=done), network, settings
@@ -250,13 +252,14 @@ def head_squares(
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Patch or ablate one head's output, one query square at a time."""
     from leela_probe.experiments import sweeps
 
     place = options.head(head, "--head")
-    network = terminal.load(net, device, dtype)
+    network = terminal.load(net, device, dtype, input_format)
     settings = sweeping.settings(locals())
     sweep = sweeping.swept(
         lambda done: sweeps.head_squares(network, *place, action=done), network, settings
@@ -291,6 +294,7 @@ def entry(
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Ablate the entry of a head's pattern between two targets, and all its others.
@@ -300,7 +304,7 @@ def entry(
     """
     from leela_probe.experiments import sweeps
 
-    network = terminal.load(net, device, dtype)
+    network = terminal.load(net, device, dtype, input_format)
     settings = sweeping.settings(locals())
     sweep = sweeps.entry(
         network,
@@ -352,6 +356,7 @@ def entries(
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Ablate entries of one head's pattern one by one (all 4,096, or some), or a set."""
@@ -359,7 +364,7 @@ def entries(
 
     if together and chosen is None:
         raise typer.BadParameter("belongs to --entries LIST", param_hint="'--together'")
-    network = terminal.load(net, device, dtype)
+    network = terminal.load(net, device, dtype, input_format)
     places = (
         None if chosen is None else [options.entry(text, "--entries") for text in chosen.split(",")]
     )
@@ -408,12 +413,13 @@ def piece_heads(
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Ablate the third target in heads that follow its piece, with two controls."""
     from leela_probe.experiments import piece_heads, sweeps
 
-    network = terminal.load(net, device, dtype)
+    network = terminal.load(net, device, dtype, input_format)
     settings = sweeping.settings(locals())
     listed = _piece_heads(network, chosen, share, seed, settings["history"])
     sweep = sweeps.piece_heads(network, listed, seed=seed)
@@ -465,6 +471,7 @@ def head_sets(
     batch_size: _Batch = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Patch or ablate several heads at once, set by set."""
@@ -472,7 +479,7 @@ def head_sets(
 
     if (sets is None) == (margin is None):
         raise typer.BadParameter("give either --sets or --pairs", param_hint="'--sets'")
-    network = terminal.load(net, device, dtype)
+    network = terminal.load(net, device, dtype, input_format)
     chosen = (
         sweeps.pairs_of_heads(network, margin=margin or 0)
         if sets is None

@@ -177,6 +177,7 @@ def probe(
     resamples: options.Resamples = 2000,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Read future moves out of activations with bilinear probes.
@@ -200,7 +201,7 @@ def probe(
     changed: dict[str, Any] = {"folds": folds, "epochs": epochs}
     recipe = dataclasses.replace(recipe, **{n: v for n, v in changed.items() if v is not None})
     asked = options.numbers(plies, "--plies") or []
-    loaded = terminal.load(network, device, dtype)
+    loaded = terminal.load(network, device, dtype, input_format)
     from leela_probe.probing import stage
 
     with terminal.overwriting(), _saying("probe") as told:
@@ -279,6 +280,7 @@ def attention(
     batch_size: _Batch = 4,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    input_format: options.Format = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Read each head's attention between the squares of a line.
@@ -298,7 +300,7 @@ def attention(
         for path in (out, summary):
             if path is not None:
                 findings.claim(path, findings.TABLES, overwrite=overwrite)
-    loaded = terminal.load(network, device, dtype)
+    loaded = terminal.load(network, device, dtype, input_format)
     from leela_probe.experiments import attention_tables
 
     with terminal.stage("attention") as told:

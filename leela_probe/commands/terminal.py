@@ -38,8 +38,19 @@ def load(
     input_format: int | None = None,
     policy_head: str | None = None,
     value_head: str | None = None,
+    *,
+    format_option: str = "--input-format",
 ) -> Network:
     """The network in a file; see `network.load`.
+
+    Args:
+        path: as for `network.load`, as are the others.
+        device: where torch runs.
+        dtype: the type it computes in.
+        input_format: the input format, where the file does not say.
+        policy_head: which policy head to take.
+        value_head: which value head to take.
+        format_option: what the option for the input format is called.
 
     Raises:
         typer.BadParameter: if dtype, device or input format is none of those there are.
@@ -52,7 +63,7 @@ def load(
     if input_format is not None:
         from leela_probe.positions.planes import InputFormat
 
-        options.choice(str(input_format), map(int, InputFormat), "--input-format")
+        options.choice(str(input_format), map(int, InputFormat), format_option)
     from leela_probe.networks import network
 
     return network.load(
