@@ -19,7 +19,7 @@ import pyarrow
 
 from leela_probe.files import disk, store
 from leela_probe.files.store import Finished
-from leela_probe.networks import activations, conversion
+from leela_probe.networks import activations, conversion, onnx_files
 from leela_probe.networks import network as networks
 from leela_probe.networks.network import Network
 from leela_probe.positions.planes import History
@@ -314,7 +314,7 @@ class _Work:
             return self.network
         network = self.network
         source = network.path
-        if source.suffix != ".onnx":
+        if not onnx_files.is_named_so(source):
             source = conversion.to_onnx(
                 source,
                 policy_head=network.metadata.get("leela_probe.policy_head", "vanilla"),
