@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 import chess
 
-__all__ = ["KINDS", "Change", "changed", "changes", "is_playable", "third_mover_square"]
+__all__ = [
+    "KINDS",
+    "Change",
+    "changed",
+    "changes",
+    "is_playable",
+    "line_squares",
+    "third_mover_square",
+]
 
 KINDS = ("remove", "add", "move")
 """The classes of change, in the order in which they are generated."""
@@ -39,12 +47,11 @@ class Change:
         return " ".join(map(chess.square_name, self.squares))
 
 
-def changes(board: chess.Board, *, kinds: Sequence[str] = KINDS) -> Iterator[Change]:
+def changes(board: chess.Board) -> Iterator[Change]:
     """Every change, sensible or not: removals, additions (White first), moves, each by square.
 
     Args:
         board: the clean position.
-        kinds: the classes wanted.
 
     Example:
         >>> board = chess.Board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1")
@@ -55,17 +62,14 @@ def changes(board: chess.Board, *, kinds: Sequence[str] = KINDS) -> Iterator[Cha
     """
     empty = [square for square in chess.SQUARES if not board.occupied >> square & 1]
     pieces = board.piece_map()
-    if "remove" in kinds:
-        for square in chess.scan_forward(board.pawns):
-            yield Change("remove", pieces[square], (square,))
-    if "add" in kinds:
-        for square in empty:
-            for colour in (chess.WHITE, chess.BLACK):
-                yield Change("add", chess.Piece(chess.PAWN, colour), (square,))
-    if "move" in kinds:
-        for square in chess.scan_forward(board.occupied & ~board.pawns):
-            for target in empty:
-                yield Change("move", pieces[square], (square, target))
+    for square in chess.scan_forward(board.pawns):
+        yield Change("remove", pieces[square], (square,))
+    for square in empty:
+        for colour in (chess.WHITE, chess.BLACK):
+            yield Change("add", chess.Piece(chess.PAWN, colour), (square,))
+    for square in chess.scan_forward(board.occupied & ~board.pawns):
+        for target in empty:
+            yield Change("move", pieces[square], (square, target))
 
 
 def changed(board: chess.Board, change: Change) -> chess.Board:
@@ -101,6 +105,36 @@ def is_playable(board: chess.Board, change: Change, first: chess.Move) -> tuple[
     result = changed(board, change)
     valid = result.is_valid()
     return valid, valid and result.is_legal(first)
+
+
+def line_squares(board: chess.Board, line: Sequence[chess.Move]) -> frozenset[chess.Square]:
+    """The squares on which a line changes something.
+
+    Those from and to which its moves go, those of the rooks that castle along, and those of pawns
+    taken in passing.
+
+    Args:
+        board: the position before the line.
+        line: legal moves.
+
+    Example:
+        >>> board = chess.Board("4k3/8/8/8/8/8/8/4K2R w K - 0 1")
+        >>> castles = chess.Move.from_uci("e1g1")
+        >>> [chess.square_name(square) for square in sorted(line_squares(board, [castles]))]
+        ['e1', 'f1', 'g1', 'h1']
+    """
+    board = board.copy(stack=False)
+    squares: set[chess.Square] = set()
+    for move in line:
+        squares |= {move.from_square, move.to_square}
+        rank = chess.square_rank(move.from_square)
+        if board.is_en_passant(move):
+            squares.add(chess.square(chess.square_file(move.to_square), rank))
+        elif board.is_castling(move):
+            files = (7, 5) if board.is_kingside_castling(move) else (0, 3)
+            squares |= {chess.square(file, rank) for file in files}
+        board.push(move)
+    return frozenset(squares)
 
 
 def third_mover_square(board: chess.Board, line: Sequence[chess.Move]) -> chess.Square | None:

@@ -22,7 +22,7 @@ from leela_probe.files import bundled, store
 from leela_probe.files.store import Finished, Progress
 from leela_probe.files.workers import Pool, beside
 from leela_probe.puzzles import criteria, judging, lichess, partners, patterns, plies
-from leela_probe.puzzles.candidates import third_mover_square
+from leela_probe.puzzles.candidates import line_squares, third_mover_square
 from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
 from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Search, Trial
 
@@ -56,7 +56,7 @@ SCHEMA = pyarrow.schema(
         ("weak_p_clean", _NUMBER),
         # What is changed.
         ("moves_king", pyarrow.bool_()),
-        ("touches_line", pyarrow.bool_()),  # a square from or to which the solution moves
+        ("touches_line", pyarrow.bool_()),  # a square that the solution changes
         ("touches_third_mover", pyarrow.bool_()),
         # How many candidates were left after each stage.
         ("generated", _COUNT),
@@ -326,6 +326,6 @@ def _pair(puzzle: Puzzle, partner: Partner) -> dict[str, object]:
         "strong_p_corrupted": partner.strong_p,
         "jsd": partner.jsd,
         "moves_king": partner.change.piece.piece_type == chess.KING,
-        "touches_line": any({move.from_square, move.to_square} & squares for move in line),
+        "touches_line": bool(line_squares(puzzle.board(), line) & squares),
         "touches_third_mover": third_mover_square(puzzle.board(), line) in squares,
     }

@@ -70,8 +70,8 @@ def verdict(
 ) -> str | None:
     """The first of `VERDICTS` that applies; None where it takes an answer that is not there yet.
 
-    A mate in one is what the dump's theme `mateIn1` says; where it has no themes, a solution of one
-    move is too short anyway.
+    A mate in one is what the dump's themes say, in which the paper's code looks for the text
+    `mateIn1`; where there are no themes, a solution of one move is too short anyway.
 
     Args:
         puzzle: a row of the dump.
@@ -93,7 +93,7 @@ def verdict(
     """
     if isinstance(puzzle, MalformedRow):
         return "malformed"
-    if "mateIn1" in puzzle.themes:
+    if any("mateIn1" in theme for theme in puzzle.themes):
         return "mate_in_1"
     length = len(puzzle.moves) - 1
     if length < criteria.plies:

@@ -32,6 +32,7 @@ from leela_probe.puzzles.candidates import (
     changed,
     changes,
     is_playable,
+    line_squares,
     third_mover_square,
 )
 from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
@@ -86,7 +87,7 @@ class Search:
         favourite: the first move is the strong network's favourite on the clean board.
         kinds: the classes of change, of `candidates.KINDS`.
         kings: kings may be moved.
-        line_squares: the squares from and to which the solution moves may change.
+        line_squares: the squares that the solution changes may change (`candidates.line_squares`).
         third_mover: the piece that makes the solution's third move may be moved or removed.
         weak_history: history as the weak network gets it.
         strong_history: history as the strong network gets it.
@@ -347,7 +348,7 @@ def _trial(puzzle: Puzzle, search: Search) -> Trial:
     line = puzzle.principal_variation
     untouchable: set[chess.Square | None] = set()
     if not search.line_squares:
-        untouchable |= {square for move in line for square in (move.from_square, move.to_square)}
+        untouchable |= line_squares(board, line)
     if not search.third_mover:
         untouchable |= {third_mover_square(board, line)}
     generated = allowed = valid = 0

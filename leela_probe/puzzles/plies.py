@@ -151,7 +151,7 @@ def encode(
     moves: list[int] = []
     for number, puzzle, plies in wanted:
         line = puzzle.principal_variation
-        board = boards.get(number) or puzzle.board()
+        board = boards[number] if number in boards else puzzle.board()
         at = 0
         for ply in plies:
             if at < ply:

@@ -13,6 +13,7 @@ from leela_probe.puzzles.candidates import (
     changed,
     changes,
     is_playable,
+    line_squares,
     third_mover_square,
 )
 
@@ -99,10 +100,9 @@ def test_the_board_is_the_same_after_every_question():
     assert board.move_stack == before.move_stack
 
 
-def test_only_the_wanted_classes_are_generated():
-    board = board_of(GOLDEN[0])
-    kinds = [{change.kind for change in changes(board, kinds=[kind])} for kind in KINDS]
-    assert kinds == [{"remove"}, {"add"}, {"move"}]
+def test_removals_come_first_then_additions_then_moves():
+    kinds = [change.kind for change in changes(board_of(GOLDEN[0]))]
+    assert list(dict.fromkeys(kinds)) == list(KINDS)
 
 
 def test_a_moved_king_counts_and_a_missing_one_never_comes_up():
@@ -126,6 +126,29 @@ def test_the_third_mover_is_traced_back_to_where_it_stands(fen, line, square):
     moves = [chess.Move.from_uci(word) for word in line.split()]
     found = third_mover_square(chess.Board(fen), moves)
     assert found == (None if square is None else chess.parse_square(square))
+
+
+@pytest.mark.parametrize(
+    ("fen", "line", "squares"),
+    [
+        ("4k3/8/8/8/8/8/8/R3K3 w Q - 0 1", "e1c1 e8e7 d1d7", "a1 c1 d1 e1 e8 e7 d7"),
+        ("4k2r/8/8/8/8/8/8/4K3 b k - 0 1", "e8g8", "e8 f8 g8 h8"),
+        ("4k3/8/8/3pP3/8/8/8/4K3 w - d6 0 2", "e5d6 e8d7", "e5 d5 d6 e8 d7"),
+        ("4k3/3p4/8/4P3/8/8/8/4K3 b - - 0 1", "d7d5 e5d6", "d7 d5 e5 d6"),
+        ("4k3/8/8/8/8/8/8/R3K3 w - - 0 1", "e1d1", "e1 d1"),
+    ],
+)
+def test_the_squares_of_a_line_are_those_that_change_on_the_way(fen, line, squares):
+    board = chess.Board(fen)
+    moves = [chess.Move.from_uci(word) for word in line.split()]
+    assert line_squares(board, moves) == {chess.parse_square(name) for name in squares.split()}
+    changing = set()
+    for move in moves:
+        before = board.piece_map()
+        board.push(move)
+        after = board.piece_map()
+        changing |= {square for square in chess.SQUARES if before.get(square) != after.get(square)}
+    assert line_squares(chess.Board(fen), moves) == changing
 
 
 def test_a_change_names_its_squares():

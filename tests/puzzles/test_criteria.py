@@ -43,6 +43,8 @@ def answers(probabilities):
         (puzzle(plies=1), {}, {}, "too_short"),
         (puzzle(plies=1, themes=("mateIn1", "short")), {}, {}, "mate_in_1"),
         (puzzle(plies=5, themes=("mateIn1",)), {0: 0.9}, {}, "mate_in_1"),
+        (puzzle(plies=1, themes=("['mateIn1',", "'short']")), {}, {}, "mate_in_1"),
+        (puzzle(plies=1, themes=("mateIn2",)), {}, {}, "too_short"),
         (MalformedRow(line=2, reason="bad"), {}, {}, "malformed"),
         (puzzle(plies=5), {0: 0.01, 1: 0.9}, {0: 0.9, 2: 0.9, 4: 0.4}, "not_correct"),
         (puzzle(plies=5), {0: 0.01, 1: 0.9}, {0: 0.9, 1: 0.1, 2: 0.9, 4: 0.6}, "kept"),

@@ -248,6 +248,14 @@ def test_options_keep_their_word(both):
                 }
 
 
+def test_the_square_of_a_castling_rook_is_on_the_line(both):
+    row = Row(2, "x", "4k1n1/7p/8/8/8/8/7P/R3K3 b Q - 0 1", "h7h6 h2h3 e8e7 e1c1")
+    (free,), _ = find([row], WIDE, both)
+    (bound,), _ = find([row], dataclasses.replace(WIDE, line_squares=False), both)
+    assert any(change.squares == (chess.G8, chess.D1) for change in free.changes)
+    assert not any(chess.D1 in change.squares for change in bound.changes)
+
+
 def test_malformed_rows_have_no_outcome(both):
     rows = [MalformedRow(line=2, reason="bad"), ROWS[0], Row(4, "x", "nonsense", "e2e4 e7e5")]
     trials, outcomes = find(rows, WIDE, both)
