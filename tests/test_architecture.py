@@ -53,7 +53,8 @@ ROOMS = {
     # running
     "networks": [
         "patching", "measures", "verification", "activations",
-        "places", "network", "runtime", "sites", "graph", "fusion", "operators", "interventions",
+        "places", "network", "runtime", "sites", "graph", "fusion", "attention_kernel",
+        "operators", "interventions",
         "conversion", "onnx_files", "lc0_answers", "evaluation",
     ],
     "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
@@ -76,7 +77,8 @@ NEEDS_TORCH = {
     "probing.causal", "probing.predictions", "probing.probe_files", "probing.probes",
     "probing.rows", "probing.stage",
     "experiments.effects", "experiments.piece_heads", "experiments.precision", "experiments.screen", "experiments.sweeps",
-    "networks.activations", "networks.fusion", "networks.graph", "networks.interventions",
+    "networks.activations", "networks.attention_kernel", "networks.fusion", "networks.graph",
+    "networks.interventions",
     "networks.measures", "networks.network", "networks.operators", "networks.patching",
     "networks.places", "networks.sites", "networks.verification",
     "organisms.calibration", "organisms.contrasts",

@@ -4,17 +4,19 @@ ONNX spells a layer norm, a mish or an attention as several nodes, each writing 
 memory. `fuse` recognises them from their last node backwards. A tensor that the caller wants to
 read or to change is never fused away, so a fused run and a plain run differ by rounding alone.
 
-Stands on `operators`.
+Stands on `attention_kernel` and `operators`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from leela_probe.networks.attention_kernel import attend, attend_with_smolgen
 from leela_probe.networks.operators import Node, Step, bind
 
 __all__ = ["fuse"]
@@ -225,49 +227,26 @@ def _attention(view: _View, node: Node) -> _Match | None:
         if scale is None or matmul is None:
             continue
         inner.append(matmul)
-        query, key_transposed = matmul.inputs
-        inputs = [query, key_transposed, node.inputs[1], *([bias] if bias else [])]
-
-        def attend(
-            q: Tensor, k_t: Tensor, v: Tensor, bias: Tensor | None = None, scale: float = scale
-        ) -> Tensor:
-            if _is_narrow(q, v) and (bias is None or bias.shape[:2] == q.shape[:2]):
-                return _attend_narrowly(q, k_t, v, bias, scale)
-            return F.scaled_dot_product_attention(q, k_t.mT, v, attn_mask=bias, scale=scale)
-
-        return _step(inputs, node, attend), inner
+        inputs = [*matmul.inputs, node.inputs[1], *([bias] if bias else [])]
+        smolgen = None if bias is None else _generated(view, bias)
+        if smolgen is not None and view.are_private([*inner, *smolgen], node):
+            inputs[-1:] = smolgen[-1].inputs
+            return _step(inputs, node, partial(attend_with_smolgen, scale=scale)), [
+                *inner,
+                *smolgen,
+            ]
+        return _step(inputs, node, partial(attend, scale=scale)), inner
     return None
 
 
-_NARROW = 8
-_HEADS_AT_ONCE = 96  # of 64 x 64 numbers, so that they stay in a core's cache
-
-
-def _is_narrow(q: Tensor, v: Tensor) -> bool:
-    """True where torch's own attention loses most of its time between tiny products on a CPU."""
-    plain = q.device.type == "cpu" and q.ndim == 4 and not torch.is_grad_enabled()
-    return plain and max(q.shape[-1], v.shape[-1]) <= _NARROW
-
-
-def _attend_narrowly(
-    q: Tensor, k_t: Tensor, v: Tensor, bias: Tensor | None, scale: float
-) -> Tensor:
-    """Attention for heads a few numbers wide, some boards at a time: up to 1.8 times as fast."""
-    boards, heads, squares, _ = q.shape
-    result = q.new_empty(boards, heads, v.shape[-1], squares)
-    size = max(1, _HEADS_AT_ONCE // heads)
-    for start in range(0, boards, size):
-        some = slice(start, start + size)
-        queries, keys = q[some].flatten(0, 1), k_t[some].flatten(0, 1)
-        if bias is None:
-            pattern = torch.bmm(queries, keys).mul_(scale)
-        else:
-            pattern = torch.baddbmm(bias[some].flatten(0, 1), queries, keys, alpha=scale)
-        torch.softmax(pattern, -1, out=pattern)
-        # transposed, the narrow side comes first: pattern @ v takes six times as long
-        values = v[some].mT.flatten(0, 1)
-        torch.bmm(values, pattern.mT, out=result[some].flatten(0, 1))
-    return result.mT
+def _generated(view: _View, bias: str) -> list[Node] | None:
+    """The nodes that make smolgen's 64 x 64 entries a head: a product with a constant, reshaped."""
+    reshape = view.made_by(bias, "Reshape")
+    product = reshape and view.made_by(reshape.inputs[0], "MatMul")
+    weight = view.constant(product.inputs[1]) if product else None
+    if reshape and product and weight is not None and weight.ndim == 2:
+        return [reshape, product]
+    return None
 
 
 _PATTERNS: dict[str, tuple[_Pattern, ...]] = {
