@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 _WANTED = "What is wanted"
-_TRAINED = ("strong=bundled:strong", "weak=bundled:weak")
+_PLAYED = 0.5  # networks that give the first moves less would play others
 
 
 def calibrate(
@@ -32,7 +32,7 @@ def calibrate(
     seeds: Annotated[
         int,
         typer.Option(
-            help="Random networks, for the false alarms.",
+            help="Random networks, for the false alarms; a quarter as many of other kinds.",
             min=1,
             metavar="N",
             rich_help_panel=_WANTED,
@@ -52,26 +52,30 @@ def calibrate(
         list[str] | None,
         typer.Option(
             "--network",
-            help="A network whose truth is not known; can be given several times "
-            "[default: strong=bundled:strong weak=bundled:weak]",
+            help="A network whose truth is not known, on random captures of a knight; can be "
+            "given several times.",
+            show_default=False,
             metavar="NAME=FILE",
             rich_help_panel=_WANTED,
         ),
     ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Run every experiment on networks whose look-ahead is known.
+    """Run the experiments on networks whose look-ahead is known.
 
-    Networks with a planted mechanism show what is found and with how many puzzles,
-    those with nothing to find how often something is found all the same.
+    Networks with a planted mechanism show what is found and with how many
+    puzzles, those with nothing to find how often something is found all the
+    same. Killed and started again it goes on where it was.
 
-    Killed and started again it goes on where it was.
+    Two experiments are left out: a probe finds the third move's square in any
+    network here, since in these puzzles it follows from the first move's, and
+    the heads of single pieces need longer lines.
     """
     from leela_probe.commands import findings
     from leela_probe.files import store
     from leela_probe.organisms import calibration
 
-    wanted = calibration.organisms(seeds=seeds, seed=seed, files=_files(networks or _TRAINED))
+    wanted = calibration.organisms(seeds=seeds, seed=seed, files=_files(networks or ()))
     if not out.parent.is_dir():
         raise FileNotFoundError(f"the folder {str(out.parent)!r} is not there: make it first")
     out.mkdir(exist_ok=True)
@@ -92,14 +96,40 @@ def calibrate(
     for part in (_planted(table), _power(table), _alarms(table)):
         console.print(part)
         console.print()
-    console.print(
-        "rank: of the worst of those to find, 1 being the largest effect; effect: nats of\n"
-        "the first move's log odds, planted minus placebo line, with its 95 % interval\n"
-        "(- where all puzzles agree); p: corrected for the number of locations; alarms:\n"
-        "networks with p <= 0.05 somewhere; rate: with its exact 95 % interval; plain:\n"
-        "alarms if any effect on the planted line were taken for look-ahead."
-    )
+    console.print(_LEGEND)
+    for line in _first_moves(table):
+        console.print(line)
     print(f"wrote {finished.path}, {written} and {store.manifest_path(written).name}")
+
+
+_LEGEND = """\
+rank: of the worst of those to find, 1 being the largest effect; for the
+residual stream then the median rank of that square among the 64; at: the
+location of effect and p: of those to find the one with the largest p, else of
+all the one with the smallest; effect: nats of the first move's log odds,
+planted minus placebo line (complement: placebo minus planted; attention:
+share of it; attention rank: halvings of the rank), with its 95 % interval (-
+where too few puzzles differ for one); p: corrected for the number of
+locations; power: share of 100 sets drawn with putting back, a 95 % interval
+reaching 0.1 at most; alarms: networks with p <= 0.05 somewhere; rate: with
+its exact 95 % interval; plain: alarms if any effect on the planted line were
+taken for look-ahead."""
+
+
+def _first_moves(table: pd.DataFrame) -> list[str]:
+    """What networks of others make of the puzzles' first moves, a line each."""
+    from leela_probe.organisms.calibration import UNKNOWN
+
+    theirs = table[table["planted"] == UNKNOWN].drop_duplicates("organism")
+    return [
+        f"{name}: the first moves have a median probability of {likely:.2f}"
+        + (
+            ""
+            if likely >= _PLAYED
+            else ";\nwhat it does with moves of its own choice this does not say."
+        )
+        for name, likely in zip(theirs["organism"], theirs["first_move"], strict=True)
+    ]
 
 
 def _files(given: Iterable[str]) -> dict[str, Path]:
@@ -122,7 +152,7 @@ def _grid(title: str, *columns: str) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    words = ("organism", "experiment", "to find", "outcome")
+    words = ("organism", "experiment", "to find", "outcome", "at")
     for name in columns:
         table.add_column(name, justify="left" if name in words else "right", overflow="fold")
     return table
@@ -141,16 +171,21 @@ def _planted(table: pd.DataFrame) -> Table:
     """What one network of each kind showed."""
     grid = _grid(
         "One network each",
-        "organism", "experiment", "to find", "outcome", "rank", "effect", "low", "high", "p",
+        "experiment", "to find", "outcome", "rank", "at", "effect", "low", "high", "p",
     )  # fmt: skip
+    grid.padding = (0, 1, 0, 0)
     for row in _rows(table[table["networks"] == 1]):
+        if row["organism"]:
+            grid.add_row(row["organism"], style="bold")
         rank = "-" if _missing(row["rank"]) else f"{row['rank']:.0f}/{row['locations']}"
+        if not _missing(row["square_rank"]):
+            rank += f" {row['square_rank']:.0f}/64"
         grid.add_row(
-            row["organism"],
             row["experiment"],
             row["to_find"],
             row["verdict"],
             rank,
+            row["location"],
             *(_number(row[name], "{:.2f}") for name in ("effect", "low", "high")),
             _number(row["p"], "{:.3f}"),
         )
@@ -159,8 +194,9 @@ def _planted(table: pd.DataFrame) -> Table:
 
 def _power(table: pd.DataFrame) -> Table:
     """Power by the number of puzzles."""
-    names = [str(name) for name in table if str(name).startswith("power_")]
-    sizes = [name.removeprefix("power_") for name in names]
+    from leela_probe.organisms.power import SIZES
+
+    sizes = list(map(str, SIZES))
     grid = _grid(
         "Power at so many puzzles: planted in all of them, and in 1 of 5",
         "organism", "experiment", *sizes, "|", *sizes,
@@ -168,7 +204,9 @@ def _power(table: pd.DataFrame) -> Table:
     grid.padding = (0, 1, 0, 0)
     for row in _rows(table[table["power_10"].notna()]):
         cells = [
-            _number(row[f"{kind}{name}"], "{:.2f}") for kind in ("", "weak_") for name in names
+            _number(row[f"{kind}power_{size}"], "{:.2f}")
+            for kind in ("", "weak_")
+            for size in sizes
         ]
         grid.add_row(
             row["organism"], row["experiment"], *cells[: len(sizes)], "|", *cells[len(sizes) :]

@@ -1,10 +1,10 @@
 """What every experiment makes of networks whose look-ahead is known.
 
 An organism is a network with its truth: a planted one, or one in which there is nothing to find.
-Each experiment's contrast (`contrasts`) is tested at every location, corrected for their number; on
-planted organisms that should find the planted locations and no other, on the others it should
-reject no more often than at its level. Stands on `contrasts`, `planted`, `planted_puzzles`,
-`power`, `statistics` and `files.store`.
+Each experiment's contrast (`contrasts`, which says which experiments have none) is tested at every
+location, corrected for their number; on planted organisms that should find the planted locations
+and no other, on the others it should reject no more often than at its level. Stands on
+`contrasts`, `planted`, `planted_puzzles`, `power`, `statistics` and `files.store`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from leela_probe.networks.network import Network
 from leela_probe.organisms import contrasts, planted, planted_puzzles, power
 from leela_probe.organisms.contrasts import Contrast
 from leela_probe.organisms.planted import Planted
+from leela_probe.organisms.planted_puzzles import PlantedPuzzle
 from leela_probe.statistics import comparisons, stats
 from leela_probe.weights import random_networks
 from leela_probe.weights.architectures import PRESETS
@@ -33,6 +34,7 @@ from leela_probe.weights.architectures import PRESETS
 __all__ = [
     "NULL_PRESET",
     "SCHEMA",
+    "UNKNOWN",
     "VERDICTS",
     "Organism",
     "judge",
@@ -45,17 +47,20 @@ __all__ = [
 NULL_PRESET = "attention-no-smolgen"
 """The architecture of the networks with random weights."""
 
-VERDICTS = ("found", "in part", "missed", "quiet", "alarm")
+VERDICTS = ("found", "in part", "missed", "quiet", "alarm", "nothing", "something")
 """What an experiment made of an organism.
 
 - `found`: the planted locations are the largest and significant, and no other is significant;
 - `in part`: some of that; `missed`: no planted location is significant;
-- `quiet`, `alarm`: there was nothing to find, and nothing or something is significant. For a
-  network whose truth is not known, "alarm" says that there is something.
+- `quiet`, `alarm`: there was nothing to find, and nothing or something is significant;
+- `nothing`, `something`: that is significant, in a network whose truth is not known.
 """
 
+UNKNOWN = "not known"
+"""What is planted in a network that is not ours."""
+
 _SHUFFLED = "shuffled"
-_NULL_PUZZLES, _JOINT_PUZZLES = 64, 64
+_NULL_PUZZLES, _MOST_PUZZLES = 64, 64
 _RESAMPLES = 999
 _WEAK_SHARE = 0.2
 _NAME, _NUMBER, _COUNT = pyarrow.string(), pyarrow.float64(), pyarrow.int32()
@@ -70,13 +75,19 @@ SCHEMA = pyarrow.schema(
         ("verdict", _NAME),
         ("locations", _COUNT),
         ("puzzles", _COUNT),
+        ("first_move", _NUMBER),  # its median probability on the clean boards
         ("rank", _COUNT),  # of the worst planted location; missing where nothing is to find
-        ("location", _NAME),  # that the following is of: the first planted one, else the largest
-        ("effect", _NUMBER),  # planted minus placebo; nats, or attention
-        ("low", _NUMBER),  # 95 %; missing where all puzzles agree (an effect of exactly 0)
+        # what follows is of one location: the planted one with the largest p, else that with the
+        # smallest of all
+        ("location", _NAME),
+        ("square_rank", _NUMBER),  # median rank of the target among the 64 squares
+        ("effect", _NUMBER),  # planted minus placebo; nats, attention or halvings of its rank
+        ("low", _NUMBER),  # 95 %; missing where too few puzzles differ
         ("high", _NUMBER),
-        ("p", _NUMBER),  # corrected: the largest of the planted, else the smallest of all
+        ("p", _NUMBER),  # corrected for the number of locations
+        # of any location
         ("plain_p", _NUMBER),  # the smallest of all without a placebo: "there is an effect"
+        ("power_draws", _COUNT),  # sets that each power is the share of
         *((f"power_{size}", _NUMBER) for size in power.SIZES),
         *((f"weak_power_{size}", _NUMBER) for size in power.SIZES),  # in 1 of 5 puzzles
     ]
@@ -105,11 +116,12 @@ def organisms(
     """One of each planted kind, those with nothing to find, and further network files by name.
 
     Nothing is to find in `pattern`, which likes the first move for the knight alone, in `random`
-    networks, in `shuffled`, which was trained on moves drawn by lot, and where a network of kind
-    `single` meets puzzles made for no network (`unrelated`).
+    networks, in `shuffled`, which was trained on moves drawn by lot and meets other puzzles with
+    every seed, and where a network of kind `single` meets puzzles made for no network
+    (`unrelated`).
 
     Args:
-        seeds: how many random networks; a quarter as many unrelated ones.
+        seeds: how many random networks; a quarter as many of the other three.
         seed: of the planted networks, and the first of the others.
         files: networks whose truth is not known.
 
@@ -124,10 +136,13 @@ def organisms(
     for name in files:
         if name in ours:
             raise ValueError(f"{name!r} is an organism already: give the network another name")
+    fewer = range(seed, seed + (seeds + 3) // 4)
+    shuffled = str(bundled.path(f"bundled:{_SHUFFLED}"))
     return [
-        *(Organism(name=kind, seed=seed) for kind in planted.KINDS),
-        Organism(name=_SHUFFLED, seed=seed, path=str(bundled.path(f"bundled:{_SHUFFLED}"))),
-        *(Organism(name="unrelated", seed=seed + number) for number in range((seeds + 3) // 4)),
+        *(Organism(name=kind, seed=seed) for kind in planted.CONTINUATION),
+        *(Organism(name="pattern", seed=each) for each in fewer),
+        *(Organism(name=_SHUFFLED, seed=each, path=shuffled) for each in fewer),
+        *(Organism(name="unrelated", seed=each) for each in fewer),
         *(Organism(name="random", seed=seed + number) for number in range(seeds)),
         *(Organism(name=name, seed=seed, path=str(path)) for name, path in files.items()),
     ]
@@ -154,24 +169,30 @@ def truth(made: Planted | None, experiment: str) -> tuple[str, ...]:
         # before the first head all depends on the third target, after the last on the first
         "residual third": tuple(map(str, range(first))),
         "residual first": tuple(map(str, range(last, planted.ARCHITECTURE.layers))),
+        # between the two heads of a sequence it depends on the square between
+        "residual other": tuple(map(str, range(first, last))),
         # of two redundant heads neither is missed alone
         "heads": () if made.kind == "redundant" else names,
         "joint": ("+".join(names),) if made.kind == "redundant" else (),
         # the way over a square between has no entry from the third to the first target
         "entry": names if made.kind == "single" else (),
+        "complement": names if made.kind == "single" else (),
         "screen": names,
-        "attention": names if made.kind != "sequence" else (),
+        **dict.fromkeys(
+            ("attention", "attention rank", "attribution"),
+            names if made.kind != "sequence" else (),
+        ),
     }[experiment]
 
 
 def judge(
-    contrast: Contrast, to_find: Sequence[str], *, with_power: bool = True, seed: int = 0
+    contrast: Contrast, to_find: Sequence[str] | None, *, with_power: bool = True, seed: int = 0
 ) -> dict[str, object]:
     """What one experiment found, as columns of `SCHEMA`.
 
     Args:
         contrast: of one experiment and network.
-        to_find: from `truth`.
+        to_find: from `truth`, or None if the truth is not known.
         with_power: also estimate the power, where there is something to find.
         seed: of resampling.
     """
@@ -179,27 +200,32 @@ def judge(
     order = list(contrast.locations)
     means, corrected = tests["estimate"].to_numpy(), tests["p_max_t"].fillna(1.0)
     significant = [name for name in order if corrected[name] <= power.LEVEL]
-    true = [list(tests.index).index(name) for name in to_find]
+    true = [list(tests.index).index(name) for name in to_find or ()]
     rank = power.rank(means, true) if true else None
-    told = to_find[0] if to_find else str(tests.index[int(np.argmax(np.abs(means)))])
+    if to_find:
+        told = max(to_find, key=lambda name: (corrected[name], -tests["estimate"][name]))
+    else:
+        told = min(order, key=lambda name: (corrected[name], -abs(tests["estimate"][name])))
     one = contrast.table[contrast.table["location"] == told]
     interval = stats.summarise(one, by=["location"], resamples=_RESAMPLES, seed=seed).iloc[0]
     plain = _tests(contrast.plain, "bootstrap", "two-sided", seed)["p_max_t"].fillna(1.0)
     found: dict[str, object] = {
-        "to_find": ", ".join(to_find) or "nothing",
+        "to_find": UNKNOWN if to_find is None else ", ".join(to_find) or "nothing",
         "significant": ", ".join(significant) or "nothing",
-        "verdict": _verdict(set(to_find), set(significant), rank),
+        "verdict": _verdict(to_find, set(significant), rank),
         "locations": len(order),
         "puzzles": contrast.table["puzzle_id"].nunique(),
         "rank": rank,
         "location": told,
+        "square_rank": contrast.square_ranks.get(told),
         "effect": interval["estimate"],
         "low": interval["low"],
         "high": interval["high"],
-        "p": float(corrected[list(to_find)].max() if to_find else corrected.min()),
+        "p": float(corrected[told]),
         "plain_p": float(plain.min()),
     }
     if to_find and with_power:
+        found["power_draws"] = power.DRAWS
         for prefix, share in (("", 1.0), ("weak_", _WEAK_SHARE)):
             for size in power.SIZES:
                 found[f"{prefix}power_{size}"] = power.estimate(
@@ -219,12 +245,14 @@ def _tests(table: pd.DataFrame, null: str, alternative: str, seed: int) -> pd.Da
     ).set_index("location")
 
 
-def _verdict(to_find: set[str], significant: set[str], rank: int | None) -> str:
+def _verdict(to_find: Sequence[str] | None, significant: set[str], rank: int | None) -> str:
+    if to_find is None:
+        return "something" if significant else "nothing"
     if not to_find:
         return "alarm" if significant else "quiet"
-    if not to_find & significant:
+    if significant.isdisjoint(to_find):
         return "missed"
-    return "found" if significant == to_find and rank == len(to_find) else "in part"
+    return "found" if significant == set(to_find) and rank == len(to_find) else "in part"
 
 
 def run(
@@ -235,7 +263,9 @@ def run(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Finished:
-    """All experiments on all organisms, written to `calibration.parquet`; a run cut off goes on.
+    """Every experiment of `contrasts.EXPERIMENTS` on all organisms; a run cut off goes on.
+
+    The table is written to `calibration.parquet`.
 
     Args:
         folder: where the table goes, and the networks that are written.
@@ -278,15 +308,22 @@ def _rows(folder: Path, organism: Organism, count: int) -> list[dict[str, object
     if made is None or not made.heads:
         count = min(count, _NULL_PUZZLES)
     puzzles = planted_puzzles.make(made, count, seed=organism.seed)
-    found = contrasts.measure(loaded, puzzles, joint=_JOINT_PUZZLES)
+    found = contrasts.measure(loaded, puzzles, most=_MOST_PUZZLES)
+    said = _planted(organism, made)
+    first_move = _first_move(loaded, puzzles)
     return [
         {
             "organism": organism.name,
             "seed": organism.seed,
             "experiment": experiment,
-            "planted": _planted(organism, made),
+            "planted": said,
+            "first_move": first_move,
         }
-        | judge(contrast, truth(made, experiment), seed=organism.seed)
+        | judge(
+            contrast,
+            None if said == UNKNOWN else truth(made, experiment),
+            seed=organism.seed,
+        )
         for experiment, contrast in found.items()
     ]
 
@@ -294,7 +331,15 @@ def _rows(folder: Path, organism: Organism, count: int) -> list[dict[str, object
 def _planted(organism: Organism, made: Planted | None) -> str:
     if made is not None:
         return made.description
-    return "nothing" if organism.path is None or organism.name == _SHUFFLED else "not known"
+    return "nothing" if organism.path is None or organism.name == _SHUFFLED else UNKNOWN
+
+
+def _first_move(network: Network, puzzles: Sequence[PlantedPuzzle]) -> float:
+    """The median probability of the first move on the clean boards."""
+    answers = network.evaluate([puzzle.planted.clean for puzzle in puzzles])
+    return float(
+        np.median([answers.policy(i)[each.planted.moves[0]] for i, each in enumerate(puzzles)])
+    )
 
 
 def _open(folder: Path, organism: Organism) -> tuple[Network, Planted | None]:
@@ -330,16 +375,20 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         table: with the columns of `SCHEMA`.
 
     Returns:
-        organism, experiment, planted, to_find, rank, locations, effect, low, high, p (of the first
-        seed; missing where there are several), power_..., weak_power_..., and over all seeds:
+        organism, experiment, planted, to_find, first_move, rank, locations, location, square_rank,
+        effect, low, high, p (of the first seed; missing where there are several), power_draws,
+        power_..., weak_power_..., and over all seeds:
         networks, rejections, rate with rate_low and rate_high (95 %, exact binomial) and
         plain_rejections, the rejections of "there is no effect at all".
     """
     kept = [
-        "organism", "experiment", "planted", "to_find", "verdict", "rank", "locations", "location",
-        "effect", "low", "high", "p", *(n for n in SCHEMA.names if "power_" in n),
+        "organism", "experiment", "planted", "to_find", "verdict", "first_move", "rank",
+        "locations", "location", "square_rank", "effect", "low", "high", "p",
+        *(n for n in SCHEMA.names if "power_" in n),
     ]  # fmt: skip
-    own = ["verdict", "rank", "location", "effect", "low", "high", "p"]
+    own = [
+        "verdict", "first_move", "rank", "location", "square_rank", "effect", "low", "high", "p",
+    ]  # fmt: skip
     rows = []
     for _, group in table.groupby(["organism", "experiment"], sort=False):
         first: dict[str, object] = {name: group.iloc[0][name] for name in kept}

@@ -3,16 +3,20 @@
 A network may react to a man more on the board, and to the squares that its own men can reach,
 without looking ahead: an effect that differs from 0 is no evidence. The two lines of a
 `planted_puzzles.PlantedPuzzle` differ in nothing but which of two squares the third move goes to,
-so that without look-ahead the contrast has mean 0. Probes have no contrast: where the third move
-goes follows here from the first move's target alone, so that a probe finds it in any network.
-Stands on `planted_puzzles` and `experiments`.
+so that without look-ahead the contrast has mean 0.
+
+Two experiments of the package have no contrast here. Probes (E5): where the third move goes follows
+in planted puzzles from the first move's target, so that a probe finds it in any network, and in the
+planes. Piece heads (E4): they need lines of five plies and heads that follow a piece, and planted
+networks have neither. Stands on `planted_puzzles` and `experiments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
 from leela_probe.experiments import attention_reading, effect_tables, effects, screen, sweeps
@@ -25,17 +29,23 @@ from leela_probe.puzzles.pairs import Pair
 __all__ = ["EXPERIMENTS", "ROUNDING", "Contrast", "measure"]
 
 EXPERIMENTS = (
-    "residual third", "residual first", "heads", "joint", "entry", "screen", "attention",
+    "residual third", "residual first", "residual other", "heads", "joint", "entry", "complement",
+    "screen", "attention", "attention rank", "attribution",
 )  # fmt: skip
 """The experiments.
 
 - `residual third`, `residual first`: the residual stream patched at the third, the first move's
   target, layer by layer (E1);
+- `residual other`: the largest effect of the other 62 squares;
 - `heads`: one head's output patched on all squares (E2);
 - `joint`: two heads of a layer patched at once, beyond the sum of both alone (T3);
 - `entry`: the entry from the third to the first target zeroed, head by head (E3);
+- `complement`: all other entries of the head zeroed instead. Here the placebo minus the planted
+  line: what is kept where the planted entry is the one that is left;
 - `screen`: the effects of `heads` estimated from gradients;
-- `attention`: nothing changed, the entry from the third to the first target read (E4).
+- `attention`: nothing changed, the entry from the third to the first target read;
+- `attention rank`: how far ahead of the middle it ranks among the head's 4,096, in halvings;
+- `attribution`: it times the gradient of the log odds.
 """
 
 ROUNDING = 1e-4
@@ -47,29 +57,35 @@ possibly all of one sign."""
 class Contrast:
     """One experiment's effects on one network.
 
-    Effects are in nats of the first move's log odds, those of `attention` in shares of attention.
+    Effects are in nats of the first move's log odds, those of `attention` in shares of attention,
+    those of `attention rank` in halvings of the rank.
 
     Attributes:
         table: a row for each puzzle and location (a layer, a head 2.1, a pair 2.0+2.1), with
             puzzle_id, game_id, location and effect: planted minus placebo.
         plain: the same of the planted pairs alone, as one would read it without a placebo.
         locations: all of them in order.
+        square_ranks: of `residual third` and `residual first`, by location: the rank of that square
+            among the 64 on the planted line, 1 being the largest effect, equal ones sharing their
+            mean rank; the median over puzzles.
     """
 
     table: pd.DataFrame
     plain: pd.DataFrame
     locations: tuple[str, ...]
+    square_ranks: Mapping[str, float] = field(default_factory=dict)
 
 
 def measure(
-    network: Network, puzzles: Sequence[PlantedPuzzle], *, joint: int | None = None
+    network: Network, puzzles: Sequence[PlantedPuzzle], *, most: int | None = None
 ) -> dict[str, Contrast]:
     """Every experiment that the network has the parts for, by name.
 
     Args:
         network: whose runs are changed.
         puzzles: from `planted_puzzles.make`.
-        joint: how many of the puzzles the pairs of heads are patched on; by default all.
+        most: of how many of the puzzles all squares of the stream and all pairs of heads are
+            patched; by default of all.
 
     Raises:
         ValueError: if there is no puzzle.
@@ -87,52 +103,92 @@ def measure(
         ]  # fmt: skip
         return _contrast([_located(table, location(table)) for table in both])
 
-    stream = contrast(lambda pairs: effects.measure(network, pairs, _targets(network)), _layer)
-    found = {}
-    for ply, name in ((3, "residual third"), (1, "residual first")):
-        found[name] = _part(stream, f"ply{ply} ")
+    some = puzzles[:most]
+    stream = contrast(lambda pairs: effects.measure(network, pairs, _targets(network)), _labelled)
+    squares = {
+        line: _by_square(network, [getattr(puzzle, line) for puzzle in some])
+        for line in ("planted", "placebo")
+    }
+    found = {
+        f"residual {name}": replace(
+            _part(stream, f"ply{ply} "), square_ranks=_square_ranks(squares["planted"], ply)
+        )
+        for ply, name in ((3, "third"), (1, "first"))
+    }
+    found["residual other"] = _contrast([_others(table) for table in squares.values()])
     if not network.heads:
         return found
     heads, sets = sweeps.heads(network), sweeps.pairs_of_heads(network)
     found["heads"] = contrast(lambda pairs: effects.measure(network, pairs, heads), _head)
-    some = puzzles[:joint]
     pairs_of_heads = contrast(
         lambda pairs: effects.measure(network, pairs, sweeps.head_sets(network, sets)),
         lambda table: table["label"].astype("string"),
         some,
     )
     found["joint"] = _beyond_the_sum(pairs_of_heads, found["heads"], sets)
-    found["entry"] = contrast(
-        lambda pairs: effects.measure(network, pairs, _entries(network)), _head
-    )
+    entries = contrast(lambda pairs: effects.measure(network, pairs, _entries(network)), _labelled)
+    found["entry"] = _part(entries, "3->1 ")
+    found["complement"] = _reversed(_part(entries, "all other entries "))
     found["screen"] = contrast(
         lambda pairs: screen.estimate(network, pairs, heads).assign(
             effect=lambda table: table["estimate"], verdict=effect_tables.MEASURED
         ),
         _head,
     )
-    found["attention"] = contrast(lambda pairs: _attention(network, pairs), _head)
+    read = contrast(lambda pairs: _attention(network, pairs), _labelled)
+    for name, label in (("attention", "share"), ("attention rank", "rank"), ("attribution",) * 2):
+        found[name] = _part(read, f"{label} ")
     return found
 
 
 def _attention(network: Network, pairs: Sequence[Pair]) -> pd.DataFrame:
     """What each head holds at the entry from the third to the first target, as effects."""
-    sites = [f"layer{layer}.pattern" for layer in range(network.layers)]
-    patterns = network.capture([pair.clean for pair in pairs], sites)
-    relations = [attention_reading.relations(pair, (1, 3))["3->1"] for pair in pairs]
-    query, key = zip(*relations, strict=True)
-    return pd.DataFrame(
-        {
-            "puzzle_id": pair.puzzle_id,
-            "game_id": pair.game_id,
-            "layer": layer,
-            "head": head,
-            "effect": float(patterns[site][row, head, query[row], key[row]]),
-            "verdict": effect_tables.MEASURED,
-        }
-        for row, pair in enumerate(pairs)
-        for layer, site in enumerate(sites)
-        for head in range(network.heads)
+    table = attention_reading.measure(network, pairs, plies=(1, 3))
+    entry = table[table["relation"] == "3->1"].dropna(subset="attribution")
+    middle = (attention_reading.ENTRIES + 1) / 2
+    read = {
+        "share": entry["attention"],
+        "rank": np.log2(middle / entry["rank"]),
+        "attribution": entry["attribution"],
+    }
+    return pd.concat(
+        [entry.assign(label=label, effect=effect) for label, effect in read.items()]
+    ).assign(verdict=effect_tables.MEASURED)
+
+
+def _by_square(network: Network, pairs: Sequence[Pair]) -> pd.DataFrame:
+    """The effects of the residual stream at every square after every layer.
+
+    Returns:
+        A row for each puzzle and layer with the columns 0 to 63, and game_id, ply1 and ply3, the
+        targets.
+    """
+    table = effect_tables.measured(effects.measure(network, pairs, sweeps.residual(network)))
+    named = table.assign(puzzle_id=table["puzzle_id"].astype(str), effect=_rounded(table["effect"]))
+    wide = named.pivot(index=["puzzle_id", "layer"], columns="square", values="effect")
+    wide = wide.reset_index()
+    own = {pair.puzzle_id: pair for pair in pairs}
+    wide["game_id"] = [own[puzzle].game_id for puzzle in wide["puzzle_id"]]
+    for ply in (1, 3):
+        wide[f"ply{ply}"] = [own[puzzle].target(ply) for puzzle in wide["puzzle_id"]]
+    return wide
+
+
+def _square_ranks(wide: pd.DataFrame, ply: int) -> dict[str, float]:
+    values = wide[list(range(64))].to_numpy(dtype=np.float64)
+    own = values[np.arange(len(wide)), wide[f"ply{ply}"]][:, None]
+    ranks = (values > own).sum(axis=1) + ((values == own).sum(axis=1) + 1) / 2
+    medians = pd.Series(ranks).groupby(wide["layer"].to_numpy()).median()
+    return {str(layer): float(rank) for layer, rank in medians.items()}
+
+
+def _others(wide: pd.DataFrame) -> pd.DataFrame:
+    """The largest effect of the squares that are neither target, located by layer."""
+    values = wide[list(range(64))].to_numpy(dtype=np.float64).copy()
+    for ply in (1, 3):
+        values[np.arange(len(wide)), wide[f"ply{ply}"]] = -np.inf
+    return wide[["puzzle_id", "game_id"]].assign(
+        location=wide["layer"].astype("string"), effect=values.max(axis=1)
     )
 
 
@@ -161,7 +217,7 @@ def _targets(network: Network) -> Sweep:
 
 
 def _entries(network: Network) -> Sweep:
-    """The entry from the third to the first target, zeroed in each head."""
+    """The entry from the third to the first target zeroed in each head, and all but it."""
     each = [
         sweeps.entry(network, layer, head)
         for layer in range(network.layers)
@@ -169,13 +225,16 @@ def _entries(network: Network) -> Sweep:
     ]
     return Sweep(
         name="entry",
-        changes=lambda pair: [sweep.changes(pair)[0] for sweep in each],
+        changes=lambda pair: [change for sweep in each for change in sweep.changes(pair)],
         needs_partner=False,
     )
 
 
-def _layer(table: pd.DataFrame) -> pd.Series:
-    return table["label"].astype("string") + " " + table["layer"].astype("string")
+def _labelled(table: pd.DataFrame) -> pd.Series:
+    """The label, then the layer or the head."""
+    whole = "head" not in table or table["head"].isna().all()
+    place = table["layer"].astype("string") if whole else _head(table)
+    return table["label"].astype("string") + " " + place
 
 
 def _head(table: pd.DataFrame) -> pd.Series:
@@ -219,6 +278,12 @@ def _part(whole: Contrast, prefix: str) -> Contrast:
             name.removeprefix(prefix) for name in whole.locations if name.startswith(prefix)
         ),
     )
+
+
+def _reversed(contrast: Contrast) -> Contrast:
+    """Placebo minus planted."""
+    table = contrast.table
+    return replace(contrast, table=table.assign(effect=0.0 - table["effect"]))
 
 
 def _beyond_the_sum(

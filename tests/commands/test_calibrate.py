@@ -15,7 +15,7 @@ ROOT = Path(leela_probe.__file__).parent.parent
 ORGANISMS = (
     "single", "redundant", "sequence", "pattern", "shuffled", "unrelated", "random", "shipped",
 )  # fmt: skip
-SHIPPED = "shipped=bundled:planted"  # the trained ones take minutes
+SHIPPED = "shipped=bundled:planted"
 
 
 def calibrate(*arguments):
@@ -42,18 +42,33 @@ def test_it_prints_the_tables_in_eighty_columns(done):
     assert max(len(line.rstrip()) for line in lines if not line.startswith("wrote")) <= 80
     for title in ("One network each", "Power at so many puzzles", "Where there is nothing to find"):
         assert any(line.startswith(title) for line in lines)
-    (row,) = [line.split() for line in lines if line.startswith("redundant") and "found" in line]
-    assert row[1:3] == ["residual", "third"]
+    at = next(n for n, line in enumerate(lines) if line.strip() == "redundant")
+    row = lines[at + 1].split()
+    assert row[:2] + row[5:9] == ["residual", "third", "found", "3/4", "1/64", "0"]
+
+
+def test_of_a_network_that_is_not_ours_it_says_what_it_plays_and_no_truth(done):
+    folder, _, result = done
+    assert "shipped: the first moves have a median probability of 0." in result.stdout
+    summary = pd.read_csv(folder / "summary.csv").set_index("organism")
+    assert set(summary.loc["shipped", "to_find"]) == {"not known"}
+
+
+def test_the_help_says_what_is_left_out():
+    result = calibrate("--help")
+    assert "a probe finds the third move's square in any" in result.stdout
+    assert "heads of single pieces" in result.stdout
+    assert not any(line.split() == ["puzzles,"] for line in result.stdout.splitlines())
 
 
 def test_it_writes_tables_with_manifests(done):
     folder, _, _ = done
     table = pd.read_parquet(folder / "calibration.parquet")
     manifest = json.loads((folder / "calibration.parquet.manifest.json").read_text())
-    assert manifest["rows"] == len(table) == len(ORGANISMS) * 7
+    assert manifest["rows"] == len(table) == len(ORGANISMS) * 11
     assert manifest["options"]["puzzles"] == 10
     summary = pd.read_csv(folder / "summary.csv")
-    assert summary.groupby("organism", sort=False).size().to_dict() == dict.fromkeys(ORGANISMS, 7)
+    assert summary.groupby("organism", sort=False).size().to_dict() == dict.fromkeys(ORGANISMS, 11)
     assert json.loads((folder / "summary.csv.manifest.json").read_text())["inputs"]["calibration"]
 
 

@@ -39,6 +39,17 @@ def test_an_effect_in_few_puzzles_needs_more_of_them():
     assert power.estimate(effects, ["0.1"], size=50, share=0.2) == 1.0
 
 
+def test_sets_as_large_as_the_table_differ_from_one_another():
+    rng = np.random.default_rng(3)
+    effects = table({"0.0": rng.normal(size=40), "0.1": 0.45 + rng.normal(size=40)})
+    assert 0.1 < power.estimate(effects, ["0.1"], size=40) < 0.9
+
+
+def test_where_nothing_is_seen_the_true_location_comes_last():
+    assert power.rank(np.zeros(5), [2]) == 5
+    assert power.rank(np.array([0.0, 1.0, 1.0]), [1]) == 2
+
+
 def test_more_puzzles_than_there_are_give_no_number():
     assert np.isnan(power.estimate(table({"0": [1.0, 2.0]}), ["0"], size=3))
 
