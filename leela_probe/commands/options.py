@@ -453,7 +453,7 @@ StatisticsFile = Annotated[
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only such rows: layer=3 or pattern=112,123; may be repeated.",
+        help="Only such rows: layer=3, pattern=112,123 or mate=true; may be repeated.",
         metavar="COLUMN=VALUES",
         rich_help_panel=_WANTED,
     ),

@@ -328,12 +328,15 @@ def _answering(table: pd.DataFrame, column: str, values: Sequence[str]) -> pd.Da
         }
         chosen = table[column].map({text: bool(names & wanted) for text, names in split.items()})
         chosen = chosen.fillna(False).astype(bool)
+    elif column == "mate":
+        if not set(values) <= {"true", "false"}:
+            raise ValueError(f"mate is true or false: expected mate=true, not {', '.join(values)}")
+        chosen = table[column].map({True: "true", False: "false"}).isin(list(values))
     elif column in _NAMES:
         chosen = table[column].isin(list(values))
     else:
-        raise ValueError(
-            f"no column {column!r} to choose by: there are {_some([*_NUMBERS, *_NAMES])}"
-        )
+        names = [*_NUMBERS, *_NAMES, "mate"]
+        raise ValueError(f"no column {column!r} to choose by: there are {_some(names, len(names))}")
     found = table[chosen]
     if found.empty:
         there = _some(_values(table[column]))

@@ -29,7 +29,10 @@ app = typer.Typer(
 )
 
 _WANTED = "What is wanted"
-_PLACES = ("layer", "head", "square", "query", "key", "category", "label", "pattern", "site")
+_PLACES = (
+    "layer", "head", "square", "query", "key", "category", "label", "pattern", "mate",
+    "site",
+)  # fmt: skip
 _By = Annotated[
     str,
     typer.Option(

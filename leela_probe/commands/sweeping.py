@@ -189,6 +189,6 @@ def _tell_agreement(
     found = screen.agreement(guessed, exact, best=best)
     terminal.console().print(
         f"{_counted(found.puzzles, 'puzzle')} measured in full: Spearman's correlation of estimate "
-        f"and effect is {found.spearman:.2f}; the largest effect is among the best {best} in "
-        f"{found.found:.0%} of them; {found.overlap:.0%} of the {best} largest effects are"
+        f"and effect is {found.spearman:.2f}; the best {best} estimates hold the largest effect in "
+        f"{found.found:.0%} of them, and {found.overlap:.0%} of the {best} largest effects"
     )

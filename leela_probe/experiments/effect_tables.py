@@ -31,6 +31,7 @@ SCHEMA = pyarrow.schema(
         ("puzzle_id", _NAME),
         ("game_id", _NAME),
         ("pattern", _NAME),  # of target squares, such as 112
+        ("mate", pyarrow.bool_()),  # whether the themes say that the puzzle ends in mate
         ("rank", _PLACE),  # of the corrupted partner; 1 is the nearest
         ("verdict", _NAME),  # measured, or why the puzzle is left out
         ("sweep", _NAME),

@@ -380,6 +380,7 @@ class Measured:
                 "puzzle_id": pair.puzzle_id,
                 "game_id": pair.game_id,
                 "pattern": pair.pattern,
+                "mate": pair.mate,
                 "rank": pair.rank,
                 "verdict": verdict,
                 "sweep": self._sweep.name,

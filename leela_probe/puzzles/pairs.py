@@ -36,6 +36,7 @@ class Pair:
         line: the principal variation in UCI notation, the solver's move first.
         corrupted_fen: the partner, or None.
         rank: 1 for the nearest partner, 2 for the next.
+        mate: whether the puzzle's themes say that it ends in mate; None where it has no themes.
     """
 
     puzzle_id: str
@@ -45,6 +46,7 @@ class Pair:
     line: tuple[str, ...]
     corrupted_fen: str | None = None
     rank: int = 1
+    mate: bool | None = None
 
     @property
     def clean(self) -> chess.Board:
@@ -169,4 +171,11 @@ def _pairs(table: pd.DataFrame, ranks: Sequence[int]) -> Iterator[Pair]:
             line=tuple(line),
             corrupted_fen=corrupted_fen,
             rank=rank,
+            mate=_ends_in_mate(row.get("themes")),
         )
+
+
+def _ends_in_mate(themes: object) -> bool | None:
+    if not isinstance(themes, str):
+        return None
+    return any(theme.startswith("mate") for theme in themes.split())

@@ -143,7 +143,7 @@ def test_a_screen_is_checked_on_puzzles_measured_in_full(
     )
     assert "2 puzzles measured in full" in text
     assert f"estimate and effect is {expected.spearman:.2f}" in text
-    assert f"{expected.overlap:.0%} of the 3 largest" in text
+    assert f"and {expected.overlap:.0%} of the 3 largest effects" in text
     assert "belongs to --screen K" in refused(patch("heads", "--check", "9"))
 
 

@@ -37,8 +37,20 @@ def test_conditions_hold_together_and_values_of_one_apart(residual: Path) -> Non
         selections.read(residual, where={"pattern": ["999"]})
     with pytest.raises(ValueError, match="layer is a number: expected such as layer=3, not deep"):
         selections.read(residual, where={"layer": ["deep"]})
+    with pytest.raises(ValueError, match="mate is true or false: expected mate=true, not 2"):
+        selections.read(residual, where={"mate": ["2"]})
     with pytest.raises(ValueError, match="no column 'colour' to choose by"):
         selections.read(residual, where={"colour": ["red"]})
+
+
+def test_mates_are_a_stratum(tmp_path: Path) -> None:
+    rows = [
+        {"puzzle_id": name, "effect": 1.0, "mate": mate}
+        for name, mate in (("a", True), ("b", False), ("c", None))
+    ]
+    path = example_effects.write(example_effects.table(rows), tmp_path / "t.parquet")
+    for value, names in (("true", ["a"]), ("false", ["b"])):
+        assert selections.read(path, where={"mate": [value]})["puzzle_id"].tolist() == names
 
 
 def test_a_screened_table_gives_no_means(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from leela_probe.experiments import effect_tables
 from leela_probe.experiments.effect_tables import SCHEMA
 
 ROWS = [
-    {"puzzle_id": "007", "pattern": "112", "rank": 1, "verdict": "measured", "layer": 3,
-     "square": 0, "category": "ply1_target+ply2_target", "clean": 1.5, "effect": 0.25},
+    {"puzzle_id": "007", "pattern": "112", "mate": True, "rank": 1, "verdict": "measured",
+     "layer": 3, "square": 0, "category": "ply1_target+ply2_target", "clean": 1.5, "effect": 0.25},
     {"puzzle_id": "008", "pattern": "111", "rank": 1, "verdict": "only_legal_move"},
 ]  # fmt: skip
 
@@ -35,8 +35,28 @@ def test_a_table_is_read_back_as_it_was_written(ending, tmp_path):
     assert found["square"].iloc[0] == 0
     assert found["square"].isna().iloc[1]
     assert found["effect"].iloc[0] == 0.25
+    assert found["mate"].tolist() == [True, None]
     assert found["category"].iloc[0] == "ply1_target+ply2_target"
     assert isinstance(found["layer"].dtype, pd.Int16Dtype)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_pair_counts_once_whatever_the_number_of_its_runs(ending, tmp_path):
+    columns = {name: [row.get(name) for row in ROWS for _ in range(3)] for name in SCHEMA.names}
+    columns["rank"] = [1, 1, 2, 1, 1, 1]
+    found = pyarrow.table(columns, schema=SCHEMA)
+    path = tmp_path / f"e.{ending}"
+    if ending == "csv":
+        plain = pyarrow.schema([(f.name, effect_tables._plain(f.type)) for f in SCHEMA])
+        pyarrow.csv.write_csv(found.cast(plain), path)
+    else:
+        pyarrow.parquet.write_table(found, path)
+    counts = effect_tables.pairs_by_verdict(path)
+    assert [*counts] == [*effect_tables.VERDICTS]
+    assert {verdict: count for verdict, count in counts.items() if count} == {
+        "measured": 2,
+        "only_legal_move": 1,
+    }
 
 
 def test_only_changed_runs_are_measured():

@@ -380,6 +380,13 @@ def test_a_row_names_its_puzzle_and_its_place(network):
     np.testing.assert_allclose(table["effect"], table["clean"] - table["changed"], atol=1e-5)
 
 
+def test_mates_are_told_apart_in_the_table(network):
+    net = network("attention")
+    some = [dataclasses.replace(BACK_RANK, puzzle_id=str(m), mate=m) for m in (True, False, None)]
+    table = effects.measure(net, some, sweeps.heads(net, layers=[0]))
+    assert table["mate"][::4].tolist() == [True, False, None]
+
+
 def test_the_favourite_of_the_corrupted_board_is_a_category(network):
     net = network("attention")
     table = effects.measure(net, PAIRS, sweeps.residual(net, layers=[0]))

@@ -99,6 +99,17 @@ def test_the_nearest_partner_of_each_puzzle_is_read(corrupted_table):
     ]
 
 
+@pytest.mark.parametrize(
+    ("themes", "mate"),
+    [("mate mateIn2 short", True), ("mateIn3", True), ("crushing fork", False), (None, None)],
+)
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_themes_tell_mates_from_other_puzzles(tmp_path, themes, mate, ending):
+    row = {**corrupt_rows()[0], "themes": themes}
+    (pair,) = pairs.read(write(tmp_path / f"pairs{ending}", [row], corruptions.SCHEMA))
+    assert pair.mate is mate
+
+
 @pytest.mark.parametrize("name", ["NA", "null", "nan", "None", "1e5", "007"])
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])
 def test_a_puzzle_may_be_called_what_programs_write_for_a_gap(tmp_path, name, ending):
