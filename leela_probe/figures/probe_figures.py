@@ -35,12 +35,14 @@ __all__ = ["accuracy_by_layer", "accuracy_panels", "margin_by_layer"]
 _NEEDED = ["control", "instance", "against", "site", "layer", "kind", "ply", "top", "subset",
            "accuracy", "low", "high", "n", "interval", "chance"]  # fmt: skip
 _FEW_LAYERS = 8  # up to here intervals of margins are bars beside one another, above it bands
-_WHO = {
+_GUESSING = (0, (1, 3))
+_Line = str | tuple[int, tuple[int, ...]]
+_WHO: dict[str, tuple[str, str, _Line, str]] = {
     "none": ("network", BLUE, "-", "o"),
     "random weights": ("random weights", VERMILION, "--", "s"),
     "control task": ("control task", PURPLE, "-.", "v"),
     "input planes": ("input planes", GREEN, "--", ""),
-    "most frequent relation": ("most frequent relation", ORANGE, ":", ""),
+    "most frequent relation": ("most frequent relation", ORANGE, (0, (6, 1, 1, 1, 1, 1)), ""),
     "legal moves": ("legal moves", SKY, "-.", ""),
 }
 _TITLES = {
@@ -71,7 +73,8 @@ def accuracy_by_layer(
         kind: "target", "source", "source given predicted target" or "joint".
         ply: of the move that was asked about.
         top: the answer is among so many best squares.
-        subset: of the puzzles.
+        subset: of the puzzles that are tested. The probes are the same for every subset, trained on
+            all puzzles, while the paper's appendix trains new ones on each.
         controls: which to draw; all by default.
         title: above the axes.
 
@@ -199,7 +202,9 @@ def _rows(
 def _draw(axes: Axes, rows: pd.DataFrame, controls: Sequence[str] | None) -> None:
     present = [name for name in _WHO if name in set(rows["control"])]
     wanted = present if controls is None else ["none", *controls]
-    axes.axhline(float(rows["chance"].max()), color=BLACK, linewidth=0.6, linestyle=(0, (1, 3)))
+    axes.axhline(
+        float(rows["chance"].max()), color=BLACK, linewidth=0.6, linestyle=_GUESSING, gid="guessing"
+    )
     for name in wanted:
         some = rows[rows["control"] == name]
         if some.empty:
@@ -225,7 +230,7 @@ def _curve(
     rows: pd.DataFrame,
     label: str,
     colour: str,
-    line: str,
+    line: _Line,
     marker: str,
     aside: float | None = None,
 ) -> None:
@@ -270,7 +275,8 @@ def _note(
     ]
     if subset != "all":
         words = {"differing": "1st target ≠ 3rd", "different": "three targets differ"}
-        parts[-1] += f" ({words.get(subset, 'some of three targets coincide')})"
+        what = words.get(subset, "some of three targets coincide")
+        parts[-1] += f" ({what}; probes trained on all)"
     if top > 1:
         parts[-1] += f"; answer among the best {top}"
     if chance:

@@ -7,7 +7,6 @@ controls, from the same puzzles. Stands on `targets`, `prediction_tables`, `fold
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from leela_probe.puzzles.pairs import Pair
 from leela_probe.statistics import intervals
 from leela_probe.statistics.resampling import add_up
 
-__all__ = ["COLUMNS", "of_predictions", "paper_half_width"]
+__all__ = ["COLUMNS", "of_predictions"]
 
 COLUMNS = (
     "network", "control", "instance", "against", "site", "layer", "kind", "ply", "top", "subset",
@@ -97,18 +96,6 @@ def of_predictions(
     guess = np.where(result["kind"] == KINDS[3], 1 / 4096, result["top"] / 64)
     result["chance"] = np.where(result["against"] != "", 0.0, guess)
     return result.assign(preset=preset, split=split)[list(COLUMNS)]
-
-
-def paper_half_width(accuracy: float, sd_seeds: float, seeds: int, n: int) -> float:
-    """Half the width of the band in the paper's Figure 8: two standard errors.
-
-    2 sqrt(variance over seeds / seeds + a (1 - a) / n), with n the puzzles that were tested.
-
-    Example:
-        >>> round(paper_half_width(0.92, 0.004, 5, 6755), 4)
-        0.0075
-    """
-    return 2 * math.sqrt(sd_seeds**2 / seeds + accuracy * (1 - accuracy) / n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

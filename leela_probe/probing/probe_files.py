@@ -1,6 +1,6 @@
 """Trained probes as a safetensors file, with what they are in its metadata.
 
-Stands on `probes`.
+Stands on `probes` and `files.disk`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import json
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from leela_probe.files import disk
 from leela_probe.probing.probes import Probe, Probes
 
 __all__ = ["read", "write"]
@@ -28,10 +29,11 @@ def write(probes: Probes, path: str | Path) -> None:
         "splits": list(probes.splits),
         "probes": [dataclasses.astuple(probe) for probe in probes.probes],
     }
-    temporary = path.with_name(f".{path.name}.tmp")
     tensors = {name: getattr(probes, name).contiguous() for name in _TENSORS}
-    save_file(tensors, str(temporary), metadata={"leela_probe.probes": json.dumps(about)})
-    temporary.replace(path)
+    content = save(tensors, metadata={"leela_probe.probes": json.dumps(about)})
+    disk.write(
+        path, lambda file: file.write(content), temporary=path.with_name(f".{path.name}.tmp")
+    )
 
 
 def read(path: str | Path) -> Probes:

@@ -60,6 +60,12 @@ def test_the_curve_holds_the_accuracies_of_the_table_from_the_embedding_on(table
     assert "3rd move" in axes.get_ylabel()
 
 
+def test_no_control_is_drawn_dotted_like_guessing(table):
+    axes = probe_figures.accuracy_by_layer(table).axes[0]
+    assert line(axes, "guessing").get_ydata()[0] == 1 / 64
+    assert all(each.get_linestyle() != ":" for each in axes.get_lines())
+
+
 def test_every_control_is_named_in_the_legend(table):
     figure = probe_figures.accuracy_panels(table)
     (legend,) = figure.legends
@@ -73,6 +79,14 @@ def test_every_control_is_named_in_the_legend(table):
         legend.get_title().get_text().split()
     )
     assert len(figure.axes) == 4
+
+
+def test_a_figure_of_a_subset_says_on_what_its_probes_were_trained(table):
+    table = pd.concat([table, table.assign(subset="differing")])
+    note = probe_figures.accuracy_by_layer(table, subset="differing").legends[0].get_title()
+    assert "probes trained on all" in " ".join(note.get_text().split())
+    note = probe_figures.accuracy_by_layer(table).legends[0].get_title()
+    assert "trained" not in note.get_text()
 
 
 def test_controls_can_be_chosen(table):

@@ -173,13 +173,6 @@ def test_subsets_hold_their_puzzles_alone(table, pairs):
     assert row(found, control="none", layer=0).trivial == pytest.approx(1 - inside.mean())
 
 
-def test_the_papers_band_is_two_standard_errors():
-    # the half width of layer 12 in the paper's Figure 8 is about 0.007 at 22,517 puzzles
-    assert accuracies.paper_half_width(0.9161, 0.0, 5, round(0.3 * 22517)) == pytest.approx(
-        0.0067, abs=1e-4
-    )
-
-
 def test_predictions_of_nobody_or_of_strangers_are_refused(pairs):
     rows, _ = predicted(pairs, np.random.default_rng(0), control="none", kind="target")
     with pytest.raises(ValueError, match="is not among the pairs"):

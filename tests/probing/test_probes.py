@@ -254,6 +254,9 @@ def test_probes_come_back_from_their_file(tmp_path):
     found = probes.train(rows, [question], folds.ordered(120), JENNER2024)
     probe_files.write(found, tmp_path / "probes.safetensors")
     read = probe_files.read(tmp_path / "probes.safetensors")
+    (tmp_path / "other").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1  # others may read it if they may read what is written plainly
     for field in dataclasses.fields(found):
         one, two = getattr(found, field.name), getattr(read, field.name)
         if isinstance(one, torch.Tensor):
@@ -261,7 +264,7 @@ def test_probes_come_back_from_their_file(tmp_path):
         else:
             assert one == two
     with pytest.raises(FileNotFoundError, match="no probes at"):
-        probe_files.read(tmp_path / "other.safetensors")
+        probe_files.read(tmp_path / "missing.safetensors")
 
 
 # Refusals
