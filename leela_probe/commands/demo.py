@@ -21,6 +21,16 @@ LIMIT = 360
 """Puzzles of a demonstration, so that it takes less than five minutes on two cores."""
 
 _WANTED = "What is wanted"
+_Forcing = Annotated[
+    float,
+    typer.Option(
+        help="Weak network's answer is above this.",
+        metavar="P",
+        min=0,
+        max=1,
+        rich_help_panel=_WANTED,
+    ),
+]
 _Folder = Annotated[Path, typer.Option(help="The folder for everything.", metavar="DIR")]
 _Dump = Annotated[
     Path,
@@ -53,7 +63,7 @@ def demo(
     limit: _Limit = LIMIT,
     hard: options.Hard = None,
     correct: options.Correct = None,
-    forcing: options.Forcing = 0.0,
+    forcing: _Forcing = 0.0,
     log_odds: options.LogOdds = None,
     value: options.Value = None,
     probability: options.Probability = None,
@@ -63,8 +73,9 @@ def demo(
 ) -> None:
     """See the whole method work within five minutes, with the networks that come along.
 
-    The puzzles are certified mates in two, so the answer need not be forced: the
-    mate comes after every one.
+    The puzzles are certified mates in two, so the answer need not be forced:
+    the mate comes after every one. Their lines have three plies, so that the
+    experiment with the heads of single pieces, which needs five, has no puzzles.
     """
     from leela_probe.puzzles import criteria, partners
     from leela_probe.reproduction.study import Study

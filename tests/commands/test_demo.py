@@ -20,3 +20,14 @@ def test_it_ends_with_a_page(tmp_path, cache):
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "demo" / "index.html").stat().st_size > 100_000
     assert "residual: done" in result.stdout
+
+
+def test_the_help_gives_the_forcing_threshold_that_is_used():
+    result = subprocess.run(
+        [sys.executable, "-m", "leela_probe", "demo", "--help"],
+        capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+    (line,) = [line for line in result.stdout.splitlines() if "--forcing" in line]
+    after = " ".join(result.stdout.split("--forcing")[1].split("--")[0].split())
+    assert "[default: 0.0]" in after, line
+    assert "which needs five, has no puzzles" in " ".join(result.stdout.split())
