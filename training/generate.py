@@ -3,6 +3,9 @@
     python -m training.generate --out FOLDER --count N --seed S [--split held-out] [--threads T]
     python -m training.generate --from-dump FILE.csv [--out FOLDER]
 
+What a dump's puzzles are goes to `certified.csv`; those that are mates go to `puzzles.csv`, with
+lines that are certified, and to a block of records.
+
 Blocks are `block-000000.npy` and so on, arrays of `records.RECORD`; those that are there already
 are kept, so a run that was cut off goes on. `manifest.json` beside them says what they are made of.
 Stands on `certificates`, and on `leela_probe.puzzles.lichess` for dumps.
@@ -19,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import chess
@@ -27,7 +30,8 @@ import numpy as np
 
 from leela_probe.files import disk
 from leela_probe.puzzles import lichess
-from training import certificates, manifests, records
+from training import arguments as arguments_of
+from training import certificates, manifests, puzzle_lines, records
 from training.certificates import Mix, Split
 
 __all__ = ["BLOCK", "Certified", "Progress", "blocks", "certified", "main"]
@@ -149,12 +153,13 @@ def main() -> int:
         prog="python -m training.generate", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER")
-    parser.add_argument("--count", type=int, metavar="N", help="records in all")
+    whole = arguments_of.positive
+    parser.add_argument("--count", type=whole, metavar="N", help="records in all")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--split", choices=("train", "held-out"), default="train")
-    parser.add_argument("--block-size", type=int, default=BLOCK, metavar="N")
-    parser.add_argument("--threads", type=int, default=1, metavar="T")
-    parser.add_argument("--from-dump", type=Path, metavar="FILE.csv")
+    parser.add_argument("--block-size", type=whole, default=BLOCK, metavar="N")
+    parser.add_argument("--threads", type=whole, default=1, metavar="T")
+    parser.add_argument("--from-dump", type=arguments_of.existing_file, metavar="FILE.csv")
     arguments = parser.parse_args()
     if arguments.from_dump is not None:
         return _certify(arguments.from_dump, arguments.out)
@@ -206,7 +211,50 @@ def _certify(dump: Path, out: Path | None) -> int:
             table.writerow([row.puzzle_id, row.fen, row.verdict, " ".join(row.moves), agrees])
         _write(out / "certified.csv", lambda file: file.write(text.getvalue().encode()))
         print(f"written to {out / 'certified.csv'}")
+        _write_mates(dump, out)
     return 0
+
+
+def _write_mates(dump: Path, out: Path) -> None:
+    """The certified mates of a dump as puzzles, and as a block of records to learn from."""
+    manifests.claim(
+        out / "manifest.json",
+        {"dump": dump.name, "sha256": disk.sha256(dump)},
+        content="records",
+        pattern="block-*.npy",
+    )
+    puzzles: list[puzzle_lines.PuzzleLine] = []
+    block = []
+    dropped: Counter[str] = Counter()
+    for row in lichess.read(dump):
+        if isinstance(row, lichess.MalformedRow):
+            continue
+        found = certificates.mates(row.board())
+        if not found.in_one and found.key is None:
+            continue
+        kind = "mate-in-1" if found.in_one else "mate-in-2"
+        setup = chess.Move.from_uci(row.moves[0])
+        made = puzzle_lines.of_position(chess.Board(row.fen), setup, seed=0, kind=kind)
+        if isinstance(made, puzzle_lines.Dropped):
+            dropped[f"no puzzle: {made.reason}"] += 1
+        else:
+            whose = {
+                "name": row.puzzle_id,
+                "rating": made.rating if row.rating is None else row.rating,
+                "game": f"https://lichess.org/{row.game_id}" if row.game_id else "",
+            }
+            puzzles.append(replace(made, **whose))
+        try:
+            block.append(certificates.record(row.board(), game=len(block)))
+        except ValueError:
+            dropped["no record: an en passant capture is possible"] += 1
+    count = puzzle_lines.write(out / "puzzles.csv", puzzles, seed=0)
+    made_of = np.array(block, records.RECORD)
+    _write(_path(out, 0), lambda file: np.save(file, made_of, allow_pickle=False))
+    print(f"{count:>10,} puzzles written to {out / 'puzzles.csv'}")
+    print(f"{len(made_of):>10,} records written to {_path(out, 0)}")
+    for reason, number in sorted(dropped.items()):
+        print(f"{number:>10,} mates make {reason}")
 
 
 def _claim(folder: Path, **how: object) -> None:

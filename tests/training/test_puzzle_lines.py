@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import shutil
 
 import chess
@@ -166,3 +167,56 @@ def test_a_record_without_a_key_makes_no_line():
     record = np.array([records.of(chess.Board("8/8/8/8/8/8/6R1/K1k5 w - - 0 1"))])[0]
     with pytest.raises(CertificateError, match="no single first move that mates in two"):
         puzzle_lines.line(record, seed=1)
+
+
+@pytest.fixture(scope="module", params=["mate-in-1", "near-miss"])
+def others(request):
+    found = list(puzzle_lines.lines(seed=4, count=30, kind=request.param))
+    return request.param, [line for line in found if isinstance(line, PuzzleLine)]
+
+
+def test_other_kinds_are_what_they_say_for_python_chess(others):
+    kind, puzzles = others
+    assert len(puzzles) == 30
+    for puzzle in puzzles:
+        assert puzzle.kind == kind
+        board = chess.Board(puzzle.fen)
+        assert board.is_valid()
+        setup, *rest = puzzle.moves
+        board.push(board.parse_uci(setup))
+        if kind == "mate-in-1":
+            assert mating(board) == rest
+            assert puzzle.themes == ("mate", "mateIn1", "oneMove")
+            continue
+        assert mating(board) == []
+        assert keys(board) == []
+        assert puzzle.themes[0] == "nearMiss"
+        tried, refutation = rest
+        board.push(board.parse_uci(tried))
+        board.push(board.parse_uci(refutation))
+        assert mating(board) == []
+
+
+def test_files_of_other_kinds_are_read_back(others, tmp_path):
+    _, puzzles = others
+    puzzle_lines.write(tmp_path / "puzzles.csv", puzzles, seed=4)
+    read = list(lichess.read(tmp_path / "puzzles.csv"))
+    assert [(row.fen, row.moves) for row in read] == [(each.fen, each.moves) for each in puzzles]
+
+
+def test_a_line_of_another_kind_is_not_certified(puzzles, others):
+    kind, made = others
+    wrong = dataclasses.replace(puzzles[0], kind=kind)
+    with pytest.raises(CertificateError, match=f"a {kind} has [12] plies"):
+        puzzle_lines.certify(wrong)
+    moves = puzzles[0].moves[: len(made[0].moves)]
+    wrong = dataclasses.replace(puzzles[0], kind=kind, moves=moves)
+    with pytest.raises(CertificateError, match=r"not the only mate|there is a mate"):
+        puzzle_lines.certify(wrong)
+
+
+def test_the_shipped_puzzles_come_out_again():
+    made = (each for each in puzzle_lines.lines(seed=1) if isinstance(each, PuzzleLine))
+    shipped = list(itertools.islice(lichess.read("bundled:mates"), 40))
+    again = itertools.islice(made, len(shipped))
+    assert [(row.fen, row.moves) for row in shipped] == [(each.fen, each.moves) for each in again]
