@@ -43,6 +43,10 @@ class Rate:
         self._clock = clock
         self._samples: list[tuple[float, int]] = []
 
+    def begin(self, done: int) -> None:
+        """Takes note that so much was done before, and work begins now."""
+        self._samples = [(self._clock(), done)]
+
     def at(self, done: int) -> None:
         """Takes note that so much is done by now."""
         now = self._clock()
@@ -68,6 +72,23 @@ class Rate:
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+class _Told:
+    """What a stage tells, taken note of and shown; see `store.Progress`."""
+
+    def __init__(self, rate: Rate, show: Callable[[int, int | None], object]) -> None:
+        self._rate = rate
+        self._show = show
+
+    def __call__(self, done: int, total: int | None, counts: Mapping[str, int]) -> None:
+        self._rate.at(done)
+        self._show(done, total)
+
+    def kept(self, done: int, total: int | None, counts: Mapping[str, int]) -> None:
+        """A part that an earlier run had finished says nothing of how fast this one is."""
+        self._rate.begin(done)
+        self._show(done, total)
+
+
 @contextmanager
 def shown(
     console: Console, what: str, *, clock: Callable[[], float] = time.monotonic
@@ -80,7 +101,7 @@ def shown(
         clock: the time in seconds.
     """
     rate = Rate(clock=clock)
-    rate.at(0)
+    rate.begin(0)
 
     def facts(done: int, total: int | None) -> str:
         speed = rate.per_second
@@ -97,20 +118,18 @@ def shown(
         with bar:
             task = bar.add_task(what, total=None, facts="starting")
 
-            def draw(done: int, total: int | None, counts: Mapping[str, int]) -> None:
-                rate.at(done)
+            def draw(done: int, total: int | None) -> None:
                 bar.update(task, completed=done, total=total, facts=facts(done, total))
 
-            yield draw
+            yield _Told(rate, draw)
         return
 
     said = clock()
 
-    def say(done: int, total: int | None, counts: Mapping[str, int]) -> None:
+    def say(done: int, total: int | None) -> None:
         nonlocal said
-        rate.at(done)
         if clock() - said >= _EVERY:
             said = clock()
             console.print(Text(f"{what}: {facts(done, total)}"), soft_wrap=True)
 
-    yield say
+    yield _Told(rate, say)

@@ -44,7 +44,10 @@ __all__ = [
 
 Row = TypeVar("Row")
 Progress = Callable[[int, "int | None", Mapping[str, int]], object]
-"""Told input rows done, input rows in all (None if unknown) and how many of each verdict."""
+"""Told input rows done, input rows in all (None if unknown) and how many of each verdict.
+
+Where it has a method `kept`, that is told instead of parts that an earlier run had finished.
+"""
 
 Facts = Callable[[Iterator[pyarrow.Table]], Mapping[str, object]]
 FINGERPRINT = b"fingerprint"
@@ -332,7 +335,7 @@ class Stage:
             self._parts = index + 1
             fingerprint = digest.hexdigest()
             if self._is_finished(index, fingerprint):
-                self._tell(chunk)
+                self._tell(chunk, getattr(self._progress, "kept", self._progress))
             else:
                 yield Chunk(index=index, fingerprint=fingerprint, rows=chunk)
 
@@ -355,7 +358,7 @@ class Stage:
                 lambda file: pyarrow.parquet.write_table(marked, file, compression="zstd"),
             )
         self._count(marked)
-        self._tell(chunk.rows)
+        self._tell(chunk.rows, self._progress)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -372,10 +375,10 @@ class Stage:
             return False
         return True
 
-    def _tell(self, rows: Sequence[object]) -> None:
+    def _tell(self, rows: Sequence[object], progress: Progress | None) -> None:
         self._done += len(rows)
-        if self._progress is not None:
-            self._progress(self._done, self._total, self.counts)
+        if progress is not None:
+            progress(self._done, self._total, self.counts)
 
     def _part(self, index: int) -> Path:
         return self._partial / f"part-{index:06d}.parquet"

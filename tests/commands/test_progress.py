@@ -66,6 +66,21 @@ def test_a_file_gets_a_plain_line_every_ten_seconds():
     ]
 
 
+def test_parts_of_an_earlier_run_are_no_speed():
+    clock = Clock()
+    console, text = screen(terminal=False)
+    with progress.shown(console, "filter", clock=clock) as told:
+        for step in range(1, 101):
+            clock.now += 0.11
+            told.kept(step * 1000, 101_000, {})
+        for step in range(1, 11):
+            clock.now += 1
+            told(100_000 + step * 50, 101_000, {})
+    first, second = text.getvalue().splitlines()
+    assert re.fullmatch(r"filter: [0-9,]+ of 101,000 rows, \? a second, \? left", first)
+    assert second.endswith(" rows, 50 a second, 0:10 left")
+
+
 def test_a_stage_of_unknown_length_says_what_it_knows():
     clock = Clock()
     console, text = screen(terminal=False)

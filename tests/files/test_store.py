@@ -342,6 +342,24 @@ def test_progress_is_told_after_each_part_also_of_those_finished_before(tmp_path
     assert told[1][2] == {"even": 8, "odd": 8}
 
 
+def test_parts_of_an_earlier_run_are_told_apart_to_whoever_minds(tmp_path):
+    class Told:
+        def __init__(self):
+            self.new, self.old = [], []
+
+        def __call__(self, done, total, counts):
+            self.new.append(done)
+
+        def kept(self, done, total, counts):
+            self.old.append(done)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    told = Told()
+    run(tmp_path, progress=told)
+    assert (told.old, told.new) == ([8, 16], [24, 32, 40, 48, 50])
+
+
 def test_a_stage_without_rows_is_a_table_without_rows(tmp_path):
     finished, _ = run(tmp_path, rows=0)
     assert finished.rows == 0
