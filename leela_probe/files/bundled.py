@@ -23,6 +23,7 @@ FILES: Mapping[str, str] = MappingProxyType(
         "planted": "planted.pb.gz",  # look-ahead by construction, in one known head
         "shuffled": "shuffled.pb.gz",  # trained on moves drawn by lot: nothing to find
         "mates": "mates.csv",  # certified puzzles in Lichess's columns
+        "planted-puzzles": "planted-puzzles.csv",  # pairs for `planted`, as corrupt writes them
     }
 )
 """The file of each name."""
@@ -53,7 +54,7 @@ def path(name: str | Path, *, folder: Path = FOLDER) -> Path:
         >>> path("bundled:stronk")
         Traceback (most recent call last):
         ValueError: no 'bundled:stronk': there are bundled:strong, bundled:weak, \
-bundled:planted, bundled:shuffled, bundled:mates
+bundled:planted, bundled:shuffled, bundled:mates, bundled:planted-puzzles
     """
     short = str(name).removeprefix(PREFIX)
     if not is_bundled(name) or short not in FILES:

@@ -5,23 +5,33 @@ put on the square that the third move goes to. In the planted pair that square i
 partner; in the placebo the line goes to another square that the same conditions allow, and nothing
 is planted there. Where no network is given both squares are drawn alike, so that whatever a network
 makes of the one it makes of the other, on average: any difference is chance. Stands on
-`puzzles.pairs`, `puzzles.patterns` and `positions.squares`; loads without torch.
+`puzzles.pairs`, `puzzles.patterns`, `positions.squares` and `files.disk`; loads without torch.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import chess
 
+from leela_probe.files import disk
 from leela_probe.organisms.planted import Planted
 from leela_probe.positions.squares import NetSquare, to_board
 from leela_probe.puzzles import patterns
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["PlantedPuzzle", "make"]
+__all__ = ["COLUMNS", "PlantedPuzzle", "make", "write"]
+
+COLUMNS = (
+    "puzzle_id", "game_id", "fen", "moves", "pattern", "verdict", "clean_fen", "corrupted_fen",
+    "rank",
+)  # fmt: skip
+"""The columns of a file of puzzles, those of `leela-probe corrupt` that `pairs.read` needs."""
 
 _CORRUPTIONS = (chess.PAWN, chess.ROOK, chess.QUEEN)  # a second knight or bishop means something
 _OWN = (chess.QUEEN, chess.ROOK, chess.ROOK, chess.BISHOP, chess.KNIGHT, *[chess.PAWN] * 3)
@@ -67,6 +77,39 @@ def make(planted: Planted | None, count: int, *, seed: int) -> list[PlantedPuzzl
     """
     draw = random.Random(f"{seed}")
     return [_puzzle(planted, f"planted{seed}.{number}", draw) for number in range(count)]
+
+
+def write(path: Path, puzzles: Sequence[PlantedPuzzle]) -> None:
+    """The planted pairs as a table that `pairs.read` and the commands take; the same bytes always.
+
+    No move sets these positions up; a null move stands for it.
+
+    Args:
+        path: a `.csv` file; one that is there is replaced.
+        puzzles: their placebo lines are left out.
+    """
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for pair in (puzzle.planted for puzzle in puzzles):
+        before = pair.clean
+        before.turn = not before.turn
+        table.writerow(
+            {
+                "puzzle_id": pair.puzzle_id,
+                "fen": before.fen(),
+                "moves": " ".join((chess.Move.null().uci(), *pair.line)),
+                "pattern": pair.pattern,
+                "verdict": "found",
+                "clean_fen": pair.clean_fen,
+                "corrupted_fen": pair.corrupted_fen,
+                "rank": pair.rank,
+            }
+        )
+    content = text.getvalue().encode()
+    disk.write(
+        path, lambda file: file.write(content), temporary=path.with_name(f".{path.name}.tmp")
+    )
 
 
 def _puzzle(planted: Planted | None, name: str, draw: random.Random) -> PlantedPuzzle:

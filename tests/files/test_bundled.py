@@ -39,7 +39,9 @@ def test_a_missing_file_says_which_and_the_way_out(tmp_path):
 
 def test_the_files_lie_inside_the_package():
     assert bundled.FOLDER.parent.name == "leela_probe"
-    assert set(bundled.FILES) == {"strong", "weak", "planted", "shuffled", "mates"}
+    assert set(bundled.FILES) == {
+        "strong", "weak", "planted", "shuffled", "mates", "planted-puzzles"
+    }  # fmt: skip
 
 
 def test_the_planted_network_that_comes_along_is_the_one_its_source_note_names(tmp_path):

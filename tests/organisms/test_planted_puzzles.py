@@ -5,7 +5,11 @@ from collections import Counter
 import chess
 import pytest
 
+from leela_probe.experiments import effects, sweeps
+from leela_probe.files import bundled
+from leela_probe.networks import network
 from leela_probe.organisms import planted, planted_puzzles
+from leela_probe.puzzles import pairs
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +98,26 @@ def test_without_a_network_the_two_squares_are_drawn_alike(made):
 def test_the_same_seed_gives_the_same_puzzles():
     assert planted_puzzles.make(None, 3, seed=8) == planted_puzzles.make(None, 3, seed=8)
     assert planted_puzzles.make(None, 3, seed=8) != planted_puzzles.make(None, 3, seed=9)
+
+
+def test_a_file_of_puzzles_is_read_back_as_its_pairs(tmp_path):
+    puzzles = planted_puzzles.make(None, 8, seed=2)
+    planted_puzzles.write(tmp_path / "puzzles.csv", puzzles)
+    read = pairs.read(tmp_path / "puzzles.csv")
+    assert [(each.puzzle_id, each.clean_fen, each.corrupted_fen, each.line) for each in read] == [
+        (each.puzzle_id, each.clean_fen, each.corrupted_fen, each.line)
+        for each in (puzzle.planted for puzzle in puzzles)
+    ]
+
+
+def test_the_puzzles_that_come_along_show_what_the_planted_network_does(tmp_path):
+    made = planted.write(tmp_path / "planted.pb.gz", "single", seed=0)
+    planted_puzzles.write(tmp_path / "again.csv", planted_puzzles.make(made, 100, seed=0))
+    shipped = bundled.path("bundled:planted-puzzles")
+    assert shipped.read_bytes() == (tmp_path / "again.csv").read_bytes()
+    net = network.load("bundled:planted")
+    some = pairs.read(shipped)[:10]
+    table = effects.measure(net, some, sweeps.heads(net))
+    mean = table.groupby(["layer", "head"])["effect"].mean()
+    assert mean.idxmax() == made.heads[0]
+    assert mean.max() > 4
