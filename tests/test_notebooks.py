@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom in a fresh folder, and is stored without outputs."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -7,6 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+AXIS_LABEL = re.compile(r"<!-- ([-\N{MINUS SIGN}]?[\d.]+) -->")  # of matplotlib's SVG
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
@@ -37,6 +39,12 @@ def test_it_runs_and_shows_something(path, tmp_path):
     kinds = {kind for output in shown for kind in output.data}
     assert "text/html" in kinds
     assert any("image/png" in output.data or "<svg" in str(output.data) for output in shown)
+    numbers = [
+        float(text.replace("\N{MINUS SIGN}", "-"))
+        for output in shown
+        for text in AXIS_LABEL.findall(str(output.data.get("text/html", "")))
+    ]
+    assert all(-100 <= number <= 100 for number in numbers)  # nats, layers and heads
     warned = [
         output.text
         for cell in notebook.cells
