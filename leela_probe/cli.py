@@ -419,7 +419,7 @@ def corrupt(
         )
     meanings = {
         "malformed": "the row cannot be read; the column reason says why",
-        "not_favourite": "strong network: another move is likelier than the first",
+        "not_favourite": "another move is the strong network's favourite",
         "no_candidate": "no allowed change leaves the first move legal",
         "weak_notices": "the weak network notices every change",
         "strong_unmoved": "the strong network notices none of the others",

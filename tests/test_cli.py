@@ -547,7 +547,7 @@ def test_corrupt_says_what_is_no_favourite_and_takes_it_when_told(run, tmp_path,
     loose = ("--log-odds", "5", "--value", "0.0005", "--probability", "0.95", "--kinds", "remove")
     loose = (*loose, "--divergence", "0.69")
     result = run("corrupt", "dump.csv", *networks, *loose, "--out", "p.csv")
-    assert re.search(r"^ *1 .*%  not_favourite +strong network: another", result.stdout, re.M)
+    assert re.search(r"^ *1 .*%  not_favourite +another move is the strong", result.stdout, re.M)
     result = run("corrupt", "dump.csv", *networks, *loose, "--any-first-move", "--out", "q.csv")
     assert (result.returncode, result.stderr) == (0, "")
     said = " ".join(result.stdout.split())
