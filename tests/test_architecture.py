@@ -19,8 +19,8 @@ ROOMS = {
     # telling
     "commands": [
         "demo", "golden", "reproduce",
-        "calibrate", "patch", "sweeping", "plot", "probe", "stats", "terminal", "options", "listings",
-        "questions",
+        "calibrate", "patch", "sweeping", "plot", "probe", "stats", "terminal", "options",
+        "listings", "questions",
         "readings", "progress", "findings", "selections",
     ],
     "reproduction": [
@@ -53,8 +53,8 @@ ROOMS = {
     # running
     "networks": [
         "patching", "measures", "verification", "activations",
-        "places", "network", "runtime", "sites", "graph", "fusion", "attention_kernel",
-        "operators", "interventions",
+        "places", "network", "parity", "runtime", "outputs", "sites", "graph", "fusion",
+        "attention_kernel", "operators", "interventions",
         "conversion", "onnx_files", "lc0_answers", "evaluation",
     ],
     "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
@@ -76,9 +76,10 @@ NEEDS_TORCH = {
     "experiments.actions", "experiments.attention_reading", "experiments.attention_tables",
     "probing.causal", "probing.predictions", "probing.probe_files", "probing.probes",
     "probing.rows", "probing.stage",
-    "experiments.effects", "experiments.piece_heads", "experiments.precision", "experiments.screen", "experiments.sweeps",
+    "experiments.effects", "experiments.piece_heads", "experiments.precision",
+    "experiments.screen", "experiments.sweeps",
     "networks.activations", "networks.attention_kernel", "networks.fusion", "networks.graph",
-    "networks.interventions",
+    "networks.interventions", "networks.parity",
     "networks.measures", "networks.network", "networks.operators", "networks.patching",
     "networks.places", "networks.sites", "networks.verification",
     "organisms.calibration", "organisms.contrasts",

@@ -3,15 +3,14 @@
 Two engines stand behind one face. onnxruntime evaluates positions on the CPU; the torch graph reads
 and changes activations, and evaluates on a GPU. Loading compares the two and refuses a mismatch.
 
-Stands on `graph`, `runtime`, `sites`, `evaluation`, `positions.encoding`, `conversion` and
-`onnx_files`.
+Stands on `graph`, `runtime`, `parity`, `sites`, `evaluation`, `positions.encoding`, `conversion`
+and `onnx_files`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import chess
@@ -22,18 +21,19 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from leela_probe.files import bundled, disk
-from leela_probe.networks import conversion, evaluation, onnx_files, sites
+from leela_probe.networks import conversion, evaluation, onnx_files, parity, sites
 from leela_probe.networks.evaluation import Evaluation
 from leela_probe.networks.graph import Edit, Graph
 from leela_probe.networks.operators import UnsupportedOperatorError
+from leela_probe.networks.outputs import Outputs
+from leela_probe.networks.parity import MismatchError
 from leela_probe.networks.runtime import Runtime
 from leela_probe.networks.sites import Site
 from leela_probe.positions import encoding
 from leela_probe.positions.encoding import EncodedBoards
-from leela_probe.positions.moves import POLICY_SIZE
 from leela_probe.positions.planes import History, InputFormat
 
-__all__ = ["MismatchError", "Network", "Outputs", "load"]
+__all__ = ["Network", "load"]
 
 _DTYPES = {
     "float32": torch.float32,
@@ -41,38 +41,6 @@ _DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-
-# What lower precision may differ by from float32 and still be the same network.
-_TOLERANCE = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.25, "float16": 0.05}
-
-# Positions on which loading compares the two engines: opening, attack, endgame, promotion.
-_CHECK_FENS = (
-    "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
-    "2r2r1k/6pp/p1q2p2/1p6/3R1N2/PQ2P2P/1P3PP1/6K1 w - - 5 32",
-    "8/1R6/p1pk4/2q3bp/1QP5/P7/KP6/3r4 b - - 3 45",
-    "5rk1/n2P3p/1p2p1pQ/pP6/q3p1p1/8/5PPP/5RK1 w - - 0 35",
-)
-
-
-class MismatchError(ValueError):
-    """The torch graph and onnxruntime answer differently for the same network."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outputs:
-    """What a network gives for ready-made planes, before anything is known of legal moves.
-
-    Attributes:
-        logits: the raw policy.
-        wdl: probabilities of win, draw and loss; None if the network has no such head.
-        value: the scalar value, -1 to 1; None unless the network has that head.
-        moves_left: expected number of plies left; None if the network has no such head.
-    """
-
-    logits: Float32[np.ndarray, "board slot"]
-    wdl: Float32[np.ndarray, "board outcome"] | None
-    value: Float32[np.ndarray, "board"] | None
-    moves_left: Float32[np.ndarray, "board"] | None
 
 
 def load(
@@ -443,65 +411,16 @@ class Network:
         return {name: torch.cat([part[name] for part in parts]) for name in wanted}
 
     def _check(self) -> float:
-        """The largest difference between the engines in the probability of a legal move."""
-        encoded = self.encode([chess.Board(fen) for fen in _CHECK_FENS])
+        encoded = self.encode(parity.boards())
         planes = encoded.planes()
-        graph, session = (
-            self.evaluate_planes(planes, engine=engine) for engine in ("torch", "onnxruntime")
+        return parity.compare(
+            self.evaluate_planes(planes, engine="torch"),
+            self.evaluate_planes(planes, engine="onnxruntime"),
+            encoded,
+            dtype=self.dtype,
+            device=self.device,
+            constants=self.graph.constants,
         )
-        for outputs in (graph, session):
-            self._check_widths(outputs)
-        policies = [
-            np.exp(evaluation.log_softmax_over_legal_moves(outputs.logits, encoded))
-            for outputs in (graph, session)
-        ]
-        worst = _difference(*policies)
-        values = [_difference(graph.wdl, session.wdl), _difference(graph.value, session.value)]
-        tolerance = _TOLERANCE[self.dtype]
-        if not all(found <= tolerance for found in (worst, *values)):  # a NaN is a mismatch
-            self._refuse_no_numbers(graph, session)
-            raise MismatchError(
-                f"the torch graph on {self.device} in {self.dtype} and onnxruntime "
-                f"differ by {worst:.2g} in the probability of a move and {max(values):.2g} in the "
-                f"value, more than {tolerance:g}: the graph is read wrongly, please report it "
-                "with this file"
-            )
-        return worst
-
-    def _check_widths(self, outputs: Outputs) -> None:
-        for role, values, width in (
-            ("policy", outputs.logits, POLICY_SIZE),
-            ("wdl", outputs.wdl, 3),
-        ):
-            if values is not None and values.shape[1:] != (width,):
-                raise ValueError(
-                    f"its output {self._outputs[role]!r} gives {values.shape[1:]} numbers a "
-                    f"position: expected {width}"
-                )
-
-    def _refuse_no_numbers(self, graph: Outputs, session: Outputs) -> None:
-        """Says where NaN comes from, where the answers hold any."""
-        wrong = [
-            name
-            for name, value in self.graph.constants.items()
-            if value.is_floating_point() and bool(value.isnan().any())
-        ]
-        if wrong:
-            raise ValueError(
-                f"the file holds NaN (not a number) in {len(wrong)} of its tensors, {wrong[0]!r} "
-                "for one: its training or export went wrong"
-            )
-        if np.isnan(session.logits).any():
-            raise ValueError("its answers are NaN in onnxruntime too: its weights overflow")
-        if np.isnan(graph.logits).any():
-            raise ValueError(
-                f"its answers are NaN in {self.dtype}, in which they overflow: take float32 or "
-                "bfloat16"
-            )
-
-
-def _difference(first: np.ndarray | None, second: np.ndarray | None) -> float:
-    return 0.0 if first is None or second is None else float(np.abs(first - second).max())
 
 
 def _check_planes(shape: Sequence[int]) -> None:

@@ -9,7 +9,8 @@ import torch
 from conftest import SMALL
 from leela_probe.networks import conversion, lc0_answers
 from leela_probe.networks import network as networks
-from leela_probe.networks.network import MismatchError, load
+from leela_probe.networks.network import load
+from leela_probe.networks.parity import MismatchError
 from leela_probe.networks.verification import POSITIONS
 from leela_probe.networks.verification import boards as boards_of
 from leela_probe.positions.planes import History, InputFormat
@@ -371,4 +372,4 @@ def test_a_network_describes_itself(network):
     assert (net.layers, net.width, net.heads, net.body) == (3, 32, 4, "attention")
     assert net.mlp_width == 48
     assert (network("classical").body, network("classical").mlp_width) == ("residual tower", 0)
-    assert networks.__all__ == ["MismatchError", "Network", "Outputs", "load"]
+    assert networks.__all__ == ["Network", "load"]
