@@ -31,7 +31,7 @@ from leela_probe.organisms import calibration
 calibration.run(sys.argv[1], calibration.organisms(seeds=int(sys.argv[2])), puzzles=12)
 """
 
-NETWORKS, SETS, SIZE = 10, 5, 10
+NETWORKS, SETS, SIZE = 6, 6, 10
 NULLS = """
 import sys
 from pathlib import Path
