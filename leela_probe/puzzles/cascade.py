@@ -2,12 +2,15 @@
 
 The weak network's first move comes first, then the strong network's, then the later plies of what
 is left. Each step is a generator over chunks of rows, so that worker processes encode the next
-chunks while the networks run here. Stands on `criteria`, `plies` and `files.workers`.
+chunks, and this one keeps the books of the last, while a network runs. Stands on `criteria`,
+`plies` and `files.workers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -90,6 +93,8 @@ def judge(
         for (place, ply), answer in plies.ask(strong, positions, batch_size=batch_size).items():
             judged.strong[place][ply] = answer
 
+    same = views.weak == views.strong  # one encoding serves both
+
     def parsed() -> Iterator[tuple[Judged, _Encoded]]:
         prepare = partial(_prepare, criteria=criteria, views=views, all_plies=all_plies)
         begun = (Judged(chunk=chunk) for chunk in chunks)
@@ -97,37 +102,54 @@ def judge(
             judged.puzzles = puzzles
             judged.weak = [{} for _ in puzzles]
             judged.strong = [{} for _ in puzzles]
-            ask_weak(judged, encoded.weak)
             yield judged, encoded
 
-    def first_moves() -> Iterator[Judged]:
-        if views.weak == views.strong:  # one encoding serves both
-            for judged, encoded in parsed():
-                alive = [(place, 0) for place, _ in judged.undecided(criteria)]
-                ask_strong(judged, encoded.weak.take(alive))
-                yield judged
-            return
-        encode = partial(_encode_wanted, views=views)
-        for judged, encoded in beside(
-            pool,
-            encode,
-            (judged for judged, _ in parsed()),
-            lambda j: _Wanted(strong=[(at, puzzle, (0,)) for at, puzzle in j.undecided(criteria)]),
-        ):
-            ask_strong(judged, encoded.strong)
-            yield judged
+    def ask_all(judged: Judged, encoded: _Encoded) -> None:
+        ask_weak(judged, encoded.weak)
+        ask_strong(judged, encoded.weak if same else encoded.strong)
 
-    if all_plies:
-        for judged, encoded in parsed():
-            ask_strong(judged, encoded.weak if views.weak == views.strong else encoded.strong)
-            yield judged
-        return
-    for judged, encoded in beside(
-        pool, partial(_encode_wanted, views=views), first_moves(), partial(_rest, criteria=criteria)
-    ):
+    def ask_first(judged: Judged, encoded: _Encoded) -> None:
+        ask_weak(judged, encoded.weak)
+        if same:
+            alive = [(place, 0) for place, _ in judged.undecided(criteria)]
+            ask_strong(judged, encoded.weak.take(alive))
+
+    def ask_strong_first(judged: Judged, encoded: _Encoded) -> None:
+        ask_strong(judged, encoded.strong)
+
+    def ask_rest(judged: Judged, encoded: _Encoded) -> None:
         ask_strong(judged, encoded.strong)
         ask_weak(judged, encoded.weak.take((at, 1) for at, _ in judged.undecided(criteria)))
-        yield judged
+
+    with ThreadPoolExecutor(1) as runner:
+        if all_plies:
+            yield from _asked(runner, ask_all, parsed())
+            return
+        encode = partial(_encode_wanted, views=views)
+        first = _asked(runner, ask_first, parsed())
+        if not same:
+            first = _asked(
+                runner, ask_strong_first, beside(pool, encode, first, partial(_first, criteria))
+            )
+        yield from _asked(runner, ask_rest, beside(pool, encode, first, partial(_rest, criteria)))
+
+
+def _asked(
+    runner: ThreadPoolExecutor,
+    ask: Callable[[Judged, _Encoded], None],
+    chunks: Iterable[tuple[Judged, _Encoded]],
+) -> Iterator[Judged]:
+    """Each chunk when the networks have answered; the next is asked about in the meantime."""
+    waiting: deque[tuple[Judged, Future[None]]] = deque()
+    for judged, encoded in chunks:
+        waiting.append((judged, runner.submit(ask, judged, encoded)))
+        if len(waiting) > 1:
+            done, answer = waiting.popleft()
+            answer.result()
+            yield done
+    for done, answer in waiting:
+        answer.result()
+        yield done
 
 
 # Work for other processes
@@ -177,7 +199,12 @@ def _prepare(
     )
 
 
-def _rest(judged: Judged, *, criteria: Criteria) -> _Wanted:
+def _first(criteria: Criteria, judged: Judged) -> _Wanted:
+    """What the strong network is asked first."""
+    return _Wanted(strong=[(at, puzzle, (0,)) for at, puzzle in judged.undecided(criteria)])
+
+
+def _rest(criteria: Criteria, judged: Judged) -> _Wanted:
     """What is left to ask where the strong network finds the first move."""
     undecided = judged.undecided(criteria)
     return _Wanted(
