@@ -23,6 +23,7 @@ import typer
 from onnx import TensorProto, helper
 
 import leela_probe
+from leela_probe import cli
 from leela_probe.networks.network import load
 from leela_probe.positions import symmetry
 from leela_probe.weights import weights_files
