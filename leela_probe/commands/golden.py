@@ -14,7 +14,7 @@ import typer
 from leela_probe.commands import options, terminal
 
 if TYPE_CHECKING:
-    from leela_probe.reproduction.golden import Check
+    from leela_probe.reproduction.golden_checks import Check
 
 __all__ = ["EXAMPLE", "golden"]
 
@@ -40,22 +40,23 @@ def golden(
     mapping, patterns. Ends with 1 if anything fails.
     """
     from leela_probe.reproduction import golden as values
+    from leela_probe.reproduction.golden_checks import FAIL, NOT_CHECKED, PASS
 
     console = terminal.console()
     loaded = [None if path is None else terminal.load(path, device) for path in (strong, weak)]
     checks = [*_told(values.without_networks(), every), *_told(values.of_networks(*loaded), every)]
-    made = [check for check in checks if check.state != values.NOT_CHECKED]
-    left = sum(check.count for check in checks if check.state == values.NOT_CHECKED)
+    made = [check for check in checks if check.state != NOT_CHECKED]
+    left = sum(check.count for check in checks if check.state == NOT_CHECKED)
     states = [check.state for check in made]
     _table(checks)
     console.print(
-        f"{states.count(values.PASS)} of {len(made)} checks pass, {states.count(values.FAIL)} fail"
+        f"{states.count(PASS)} of {len(made)} checks pass, {states.count(FAIL)} fail"
         + (f"; {left} more could not be made." if left else "."),
         soft_wrap=True,
     )
     if strong is None or weak is None:
         console.print(values.WHERE, soft_wrap=True)
-    if values.FAIL in states:
+    if FAIL in states:
         raise typer.Exit(1)
 
 

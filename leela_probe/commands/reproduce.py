@@ -198,17 +198,23 @@ def perform(study: Study, *, only: str | None = None, overwrite: bool = False) -
 
     rates: Rates | None = None
 
-    def estimated(pairs: int, said: str) -> None:
+    def estimated(said: str, *puzzles: int) -> None:
         nonlocal rates
         current = set(stages.current(study, networks, ledger))
         if current >= {"filter", "corrupt", "residual", "heads", "probes"}:
             return
         rates = rates or estimates.measure(networks)
         rows = estimates.puzzles(study)
-        found = estimates.estimate(study, rates, rows=rows, pairs=pairs, done=current.__contains__)
-        total = sum(each.seconds for each in found)
-        parts = ", ".join(f"{each.name} {pages.time_words(each.seconds)}" for each in found)
-        console.print(f"about {pages.time_words(total)} with {said} ({parts})", soft_wrap=True)
+        found = [
+            estimates.estimate(study, rates, rows=rows, pairs=pairs, done=current.__contains__)
+            for pairs in puzzles
+        ]
+        parts = ", ".join(
+            f"{every[0].name} {_span(*(each.seconds for each in every))}"
+            for every in zip(*found, strict=True)
+        )
+        whole = _span(*(sum(each.seconds for each in every) for every in found))
+        console.print(f"about {whole} {said} ({parts})", soft_wrap=True)
 
     def told(record: Record, fresh: bool) -> None:
         state = "left out: " + str(record.reason) if record.reason else record.state
@@ -219,18 +225,30 @@ def perform(study: Study, *, only: str | None = None, overwrite: bool = False) -
         )
         if record.name == "corrupt" and fresh and only is None:
             found = int(record.facts["counts"]["found"])
-            estimated(found, f"{found:,} puzzles")
+            estimated(f"more with {found:,} puzzles", found)
 
     with terminal.overwriting(), Ledger(study.out) as ledger:
         stages.check(study, networks, ledger, only=only, overwrite=overwrite)
         if only is None and "corrupt" not in stages.current(study, networks, ledger):
-            expected = round(estimates.PAPERS_SHARE * estimates.puzzles(study))
+            rows = estimates.puzzles(study)
+            few = max(1, round(estimates.PAPERS_SHARE * rows))
             estimated(
-                expected, f"{expected:,} puzzles, if as many as the paper's end with a partner"
+                f"for {rows:,} rows: less if as few of them end with a partner as the paper's "
+                f"({few:,}), more if all do",
+                few,
+                rows,
             )
         stages.run(study, networks, ledger, only=only, overwrite=overwrite, shown=_shown, told=told)
     if only in (None, "page"):
         print(f"wrote {study.table(pages.NAME)}")
+
+
+def _span(*seconds: float) -> str:
+    """From the least to the most, in words."""
+    from leela_probe.reproduction import pages
+
+    words = [pages.time_words(each) for each in (min(seconds), max(seconds))]
+    return " to ".join(dict.fromkeys(words))
 
 
 def _shown(name: str) -> AbstractContextManager[Any]:

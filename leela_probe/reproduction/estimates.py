@@ -99,6 +99,10 @@ def estimate(
     """
     both = rates.strong + rates.weak
     probed = pairs * (2 + study.random_networks)
+    heads = [
+        Estimate(name="heads", work=f"{pairs:,} puzzles", seconds=pairs * rates.heads),
+        Estimate(name="entry", work="E3, E4", seconds=8 * pairs * rates.strong),
+    ]
     every = [
         Estimate(name="filter", work=f"{rows:,} rows", seconds=rows * both * _POSITIONS_A_ROW),
         Estimate(
@@ -107,10 +111,7 @@ def estimate(
             seconds=pairs * (_ASKED_A_PUZZLE * (rates.weak + 0.0001) + 16 * rates.strong),
         ),
         Estimate(name="residual", work=f"{pairs:,} puzzles", seconds=pairs * rates.residual),
-        Estimate(name="heads", work=f"{pairs:,} puzzles", seconds=pairs * rates.heads),
-        Estimate(
-            name="entry", work="E3, E4", seconds=(8 * pairs * rates.strong if rates.heads else 0.0)
-        ),
+        *(heads if rates.heads else ()),
         Estimate(
             name="probes",
             work=f"{2 + study.random_networks} readers",
@@ -118,7 +119,7 @@ def estimate(
         ),
         Estimate(name="figures", work="tables, figures, page", seconds=25 + pairs * 0.002),
     ]
-    return [each for each in every if not done(each.name) and each.seconds > 0]
+    return [each for each in every if not done(each.name)]
 
 
 def _swept(network: Network, pair: Pair, sweep: Sweep) -> float:

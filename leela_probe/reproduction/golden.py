@@ -15,12 +15,12 @@ from leela_probe.positions.squares import from_board
 from leela_probe.puzzles import candidates, patterns
 from leela_probe.reproduction import golden_checks as checks
 from leela_probe.reproduction import golden_networks
-from leela_probe.reproduction.golden_checks import FAIL, NOT_CHECKED, PASS, Check
+from leela_probe.reproduction.golden_checks import Check
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
 
-__all__ = ["FAIL", "NOT_CHECKED", "PASS", "WHERE", "Check", "of_networks", "without_networks"]
+__all__ = ["WHERE", "of_networks", "without_networks"]
 
 WHERE = (
     "The paper's networks are on Figshare: lc0.onnx is file 46473529 "

@@ -47,7 +47,10 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def test_killed_at_random_moments_it_ends_with_the_same_results(arguments, tmp_path, cache):
     told = finish(start(arguments, tmp_path / "whole", cache))
-    assert re.search(r"^about .* puzzles, if as many as the paper's", told, re.M)
+    assert re.search(
+        r"^about .* to .* for 12 rows: less if as few .* \(1\), more if all", told, re.M
+    )
+    assert re.search(r"^about .* more with \d+ puzzles \(residual", told, re.M)
     assert f"wrote {tmp_path / 'whole' / 'index.html'}" in told
     moments, killed = random.Random(4), 0
     for _ in range(12):
@@ -79,6 +82,21 @@ def test_a_stage_before_what_it_needs_is_refused_in_one_line(arguments, tmp_path
     assert process.returncode == 1
     assert errors.startswith("leela-probe: the stage residual needs filter")
     assert len(errors.splitlines()) == 1
+
+
+def test_finished_work_of_other_options_is_kept_until_it_may_be_overwritten(
+    arguments, cache, tmp_path
+):
+    out = tmp_path / "out"
+    finish(start(arguments, out, cache, "--stage", "filter"))
+    other = (*arguments, "--hard", "0.9", "--stage", "filter")
+    _, errors = start(other, out, cache).communicate(timeout=120)
+    assert errors == (
+        f"leela-probe: '{out}' holds work that would have to be made anew: filter (criteria.hard "
+        "was 1.0 and is 0.9 now). Choose another folder, or say that it shall be overwritten "
+        "(--overwrite)\n"
+    )
+    assert (out / "filtered.parquet").is_file()
 
 
 def test_a_missing_file_is_named(arguments, tmp_path, cache):

@@ -14,7 +14,7 @@ from leela_probe.reproduction import golden, golden_checks, golden_networks
 
 def test_what_needs_no_network_passes():
     checks = list(golden.without_networks())
-    assert [check for check in checks if check.state != golden.PASS] == []
+    assert [check for check in checks if check.state != golden_checks.PASS] == []
     groups = [check.group for check in checks]
     assert groups.count("candidates: generated, valid, playable") == 17
     assert groups.count("candidates: the published partner") == 16
@@ -22,7 +22,7 @@ def test_what_needs_no_network_passes():
 
 def test_without_networks_it_says_what_it_could_not_check():
     checks = list(golden.of_networks(None, None))
-    assert {check.state for check in checks} == {golden.NOT_CHECKED}
+    assert {check.state for check in checks} == {golden_checks.NOT_CHECKED}
     assert sum(check.count for check in checks) > 100
     assert "46473529" in golden.WHERE
 
@@ -31,7 +31,7 @@ def test_a_random_network_fails_where_values_are_compared(network):
     checks = list(golden.of_networks(network("attention"), None))
     compared = [check for check in checks if check.worst is not None]
     assert len(compared) > 30
-    assert all(check.state == golden.FAIL for check in compared if "policy" in check.group)
+    assert all(check.state == golden_checks.FAIL for check in compared if "policy" in check.group)
     (unmade,) = [check for check in checks if check.group == "interventions"]
     assert "3 layers of 4 heads" in unmade.text
 
@@ -47,10 +47,10 @@ def test_a_network_that_sees_no_earlier_positions_is_asked_for_every_partner(
     few = [each for each in known["positions"] if each["id"] in ("00uDH", "(iloc2)", "(iloc4)")]
     monkeypatch.setattr(golden_checks, "values", lambda: {**known, "positions": few})
     found = list(golden_networks.chosen_partners(strong, weak))
-    assert [check.state for check in found].count(golden.NOT_CHECKED) == 0
+    assert [check.state for check in found].count(golden_checks.NOT_CHECKED) == 0
     assert len(found) == len(few)
     sees = golden_networks.chosen_partners(network("attention"), weak)
-    assert [check.state for check in sees].count(golden.NOT_CHECKED) == 2
+    assert [check.state for check in sees].count(golden_checks.NOT_CHECKED) == 2
 
 
 def test_a_position_is_reached_from_the_one_that_is_put_before_it():

@@ -13,6 +13,8 @@ import pytest
 import small_study
 from small_study import run
 
+from leela_probe.puzzles.criteria import Criteria
+from leela_probe.puzzles.partners import Search
 from leela_probe.reproduction import stages
 from leela_probe.reproduction.ledger import DONE, LEFT_OUT, Ledger
 from leela_probe.reproduction.study import Networks, Study
@@ -215,3 +217,33 @@ def test_a_study_that_keeps_no_puzzle_says_so(finished, cache, tmp_path):
     text = (study.out / "index.html").read_text()
     assert "Nothing could be measured" in text
     assert "no puzzle has a corrupted partner" in text
+
+
+@pytest.mark.shared
+def test_a_real_network_on_real_puzzles_ends_with_a_page_that_tells_what_does_not_apply(
+    shared, cache, tmp_path
+):
+    nets = shared / "nets"
+    study = dataclasses.replace(
+        small_study.study(
+            tmp_path / "maia",
+            shared / "puzzles" / "lichess_7k.csv",
+            nets / "maia-1900.pb.gz",
+            nets / "lichess-bot-16x2.pb.gz",
+        ),
+        criteria=Criteria(hard=0.3, correct=0.2, forcing=0.1),
+        search=Search(log_odds=2.0, value=0.02, probability=0.9, divergence=0.69),
+        limit=30,
+    )
+    run(study, cache)
+    with Ledger(study.out) as ledger:
+        states = {name: ledger.record(name).state for name in stages.NAMES}
+    done = ("filter", "corrupt", "residual", "tables", "comparison", "figures", "page")
+    assert {states[name] for name in done} == {DONE}
+    assert {state for name, state in states.items() if name not in done} == {LEFT_OUT}
+    plies = pd.read_csv(study.table("tables/plies.csv"))
+    assert (plies[plies["category"] == "ply1_target"]["n"] > 3).all()
+    first = plies[plies["layer"] == 0].set_index("category")["estimate"]
+    assert first["corrupted"] > 5 * abs(first["matched_control"])
+    text = (study.out / "index.html").read_text()
+    assert "maia-1900 is a residual tower and has no attention heads" in text
