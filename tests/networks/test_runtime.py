@@ -84,7 +84,7 @@ def with_a_nan(model):
         (with_an_unknown_operator, "operator Asinh: unknown operator"),
         (with_a_wrong_input_format, "notes the input format '99', which is none of 1, 2, 3"),
         (with_an_input_format_in_words, "notes the input format 'classical', which is none of"),
-        (with_a_smaller_policy, r"'/output/policy' gives \(100,\) numbers .*: expected 1858"),
+        (with_a_smaller_policy, r"its policy output gives \(100,\) numbers .*: expected 1858"),
         (with_a_nan, "the file holds NaN .* in 1 of its tensors, '/"),
     ],
 )
