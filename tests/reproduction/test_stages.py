@@ -233,7 +233,7 @@ def test_a_real_network_on_real_puzzles_ends_with_a_page_that_tells_what_does_no
         ),
         criteria=Criteria(hard=0.3, correct=0.2, forcing=0.1),
         search=Search(log_odds=2.0, value=0.02, probability=0.9, divergence=0.69),
-        limit=30,
+        limit=20,
     )
     run(study, cache)
     with Ledger(study.out) as ledger:
