@@ -59,7 +59,7 @@ ROOMS = {
     ],
     "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
     # knowing chess, keeping files
-    "positions": ["packing", "fen", "encoding", "planes", "moves", "symmetry", "board_html",
+    "positions": ["fen", "encoding", "planes", "moves", "symmetry", "board_html",
         "squares"],
     "files": ["store", "tables", "disk", "bundled", "workers", "decompression"],
 }  # fmt: skip

@@ -1,30 +1,36 @@
 """Batches of positions in the packed form that worker processes produce and networks take.
 
-`encode` turns boards into 112 bit masks each, with the legal moves and their policy slots;
-`EncodedBoards.planes` unpacks the masks. Stands on `planes` and `moves`, and loads without torch.
+`encode` turns boards into 112 bit masks each, with the legal moves as numbers and their policy
+slots: arrays alone, quick to send between processes. `EncodedBoards.planes` unpacks the masks.
+Stands on `planes` and `moves`, and loads without torch.
 """
+
+from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import chess
 import numpy as np
-from jaxtyping import Float32, Int16, Int64, UInt64
 
 from leela_probe.positions import moves as policy_moves
 from leela_probe.positions import planes as input_planes
 from leela_probe.positions.planes import History, InputFormat
-from leela_probe.positions.symmetry import Transform
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Int16, Int64, UInt16, UInt64
 
 __all__ = ["EncodedBoards", "concatenate", "encode"]
 
 _HISTORY_PLANES = slice(12, 104)
-_TRANSFORMS = tuple(map(Transform, range(8)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedBoards:
     """A batch of positions as a network takes them.
 
@@ -40,17 +46,23 @@ class EncodedBoards:
     """112 bit masks a board, bit i = square i of the mover's board."""
     clocks: Float32[np.ndarray, " board"]
     """The value that fills plane 109: the half-move clock, divided by 100 from format 4 on."""
-    moves: tuple[tuple[chess.Move, ...], ...]
-    """The legal moves of each board in python-chess's order."""
+    numbers: UInt16[np.ndarray, " legal_move"]
+    """Each board's legal moves in python-chess's order, as numbers (`moves.number_of`)."""
     slots: Int16[np.ndarray, " legal_move"]
-    """The policy slot of each move, board after board."""
+    """The policy slot of each of them."""
     offsets: Int64[np.ndarray, " board_plus_1"]
     """Board i owns `slots[offsets[i]:offsets[i + 1]]`."""
+
+    @cached_property
+    def moves(self) -> tuple[tuple[chess.Move, ...], ...]:
+        """The legal moves of each board in python-chess's order; not to be changed."""
+        moves = list(map(policy_moves.move_of, self.numbers.tolist()))
+        return tuple(tuple(moves[start:end]) for start, end in pairwise(self.offsets.tolist()))
 
     def __len__(self) -> int:
         return len(self.masks)
 
-    def __getitem__(self, chosen: slice | int) -> "EncodedBoards":
+    def __getitem__(self, chosen: slice | int) -> EncodedBoards:
         """The boards of a range, such as `encoded[64:128]`; arrays are views.
 
         Raises:
@@ -69,9 +81,32 @@ class EncodedBoards:
         return EncodedBoards(
             masks=self.masks[start:stop],
             clocks=self.clocks[start:stop],
-            moves=self.moves[start:stop],
+            numbers=self.numbers[offsets[0] : offsets[-1]],
             slots=self.slots[offsets[0] : offsets[-1]],
             offsets=offsets - offsets[0],
+        )
+
+    def take(self, boards: Sequence[int]) -> EncodedBoards:
+        """Some of the boards, in the order given.
+
+        Args:
+            boards: their places in the batch.
+
+        Example:
+            >>> encoded = encode([chess.Board(), chess.Board("4k3/8/8/8/8/8/8/4K3 w - - 0 1")])
+            >>> [move.uci() for move in encoded.take([1]).moves[0]]
+            ['e1f2', 'e1e2', 'e1d2', 'e1f1', 'e1d1']
+        """
+        chosen = np.asarray(boards, dtype=np.int64)
+        starts, counts = self.offsets[chosen], np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts, dtype=np.int64)])
+        legal = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+        return EncodedBoards(
+            masks=self.masks[chosen],
+            clocks=self.clocks[chosen],
+            numbers=self.numbers[legal],
+            slots=self.slots[legal],
+            offsets=offsets,
         )
 
     def planes(self) -> Float32[np.ndarray, "board plane rank file"]:
@@ -113,19 +148,19 @@ def encode(
     masks, clocks, transforms = input_planes.masks(boards, input_format, history)
     if no_history:
         masks[:, _HISTORY_PLANES] = 0
-    moves: list[tuple[chess.Move, ...]] = []
-    slots: list[int] = []
+    legal: list[int] = []
+    ends = [0]
     with _no_collecting():
-        for board, transform in zip(boards, transforms.tolist(), strict=True):
-            legal = tuple(policy_moves.legal_moves(board))
-            moves.append(legal)
-            slots += policy_moves.slots(legal, board, _TRANSFORMS[transform])
+        for board in boards:
+            legal += policy_moves.numbers_of(policy_moves.legal_moves(board))
+            ends.append(len(legal))
+    numbers, offsets = np.array(legal, dtype=np.uint16), np.array(ends, dtype=np.int64)
     return EncodedBoards(
         masks=masks,
         clocks=clocks,
-        moves=tuple(moves),
-        slots=np.array(slots, dtype=np.int16),
-        offsets=np.cumsum([0, *map(len, moves)], dtype=np.int64),
+        numbers=numbers,
+        slots=policy_moves.slots(numbers, offsets, boards, transforms),
+        offsets=offsets,
     )
 
 
@@ -160,7 +195,7 @@ def concatenate(parts: Sequence[EncodedBoards]) -> EncodedBoards:
     return EncodedBoards(
         masks=np.concatenate([part.masks for part in parts]),
         clocks=np.concatenate([part.clocks for part in parts]),
-        moves=tuple(moves for part in parts for moves in part.moves),
+        numbers=np.concatenate([part.numbers for part in parts]),
         slots=np.concatenate([part.slots for part in parts]),
         offsets=np.concatenate(
             [np.zeros(1, dtype=np.int64)]

@@ -6,21 +6,39 @@ squares, by from-square and then to-square, followed by the promotions to queen,
 from the seventh rank. A promotion to knight is the plain move. Castling is the king taking its own
 rook inside the slots; outside it is written as python-chess writes it.
 
+Moves in bulk are numbers here: python-chess's objects are slow to make, send and compare.
+
 lc0 transposes slots as here until version 0.31; 0.32 turns them by half where it transposes planes
 (pawnless positions), which no network was trained for. lc0's Python bindings never turn slots.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import chess
 import numpy as np
-from jaxtyping import Int16
 
 from leela_probe.positions.squares import NetSquare, from_board, to_board
 from leela_probe.positions.symmetry import Transform, turn_square, unturn_square
 
-__all__ = ["POLICY_SIZE", "SLOT_MOVES", "legal", "legal_moves", "move", "slot", "slots"]
+if TYPE_CHECKING:
+    from jaxtyping import Int16, Int64, UInt8, UInt16
+
+__all__ = [
+    "POLICY_SIZE",
+    "SLOT_MOVES",
+    "legal",
+    "legal_moves",
+    "move",
+    "move_of",
+    "number_of",
+    "numbers_of",
+    "slot",
+    "slots",
+]
 
 _PROMOTIONS = (chess.QUEEN, chess.ROOK, chess.BISHOP)
 
@@ -56,15 +74,39 @@ _SLOT_OF = {key: index for index, key in enumerate(_SLOTS)}
 _CASTLING_FILES_APART = 2
 
 
+_E_FILE = (chess.E1, chess.E8)
+
+
+def number_of(move: chess.Move) -> int:
+    """A number for a move: from-square, to-square and promotion in 15 bits.
+
+    Example:
+        >>> move_of(number_of(chess.Move.from_uci("a7b8q"))).uci()
+        'a7b8q'
+    """
+    return move.from_square | move.to_square << 6 | (move.promotion or 0) << 12
+
+
 @cache
-def _table(turn: chess.Color, transform: int) -> list[int]:
-    """Slot by `promotion << 12 | from_square << 6 | to_square` of the chess board; -1 is none."""
+def move_of(number: int) -> chess.Move:
+    """The move of a number; not to be changed, since all callers get the same object."""
+    return chess.Move(number & 63, number >> 6 & 63, number >> 12 or None)
+
+
+def numbers_of(moves: Sequence[chess.Move]) -> list[int]:
+    """The number of each move; faster than one by one."""
+    return [move.from_square | move.to_square << 6 | (move.promotion or 0) << 12 for move in moves]
+
+
+@cache
+def _table(turn: chess.Color, transform: int) -> Int16[np.ndarray, " number"]:
+    """The slot of the move of each number; -1 is none."""
     seen = [from_board(square, turn) for square in chess.SQUARES]
     turned = [turn_square(square, Transform(transform)) for square in seen]
-    table = [-1] * (7 << 12)
+    table = np.full(7 << 12, -1, dtype=np.int16)
     for a in chess.SQUARES:
         for b in chess.SQUARES:
-            pair = a << 6 | b
+            pair = a | b << 6
             plain = _SLOT_OF.get((turned[a], turned[b], 0), -1)
             table[pair] = plain
             if seen[a] // 8 == 6 and seen[b] // 8 == 7 and abs(a % 8 - b % 8) <= 1:
@@ -93,8 +135,8 @@ def slot(move: chess.Move, board: chess.Board, transform: Transform = Transform.
     to_square = move.to_square
     if board.kings & board.occupied_co[board.turn] & chess.BB_SQUARES[move.from_square]:
         to_square = _castling_rook(board, move.from_square, to_square)
-    index = (move.promotion or 0) << 12 | move.from_square << 6 | to_square
-    found = _table(board.turn, transform)[index]
+    number = move.from_square | to_square << 6 | (move.promotion or 0) << 12
+    found = int(_table(board.turn, transform)[number])
     if found < 0:
         raise ValueError(
             f"the move {move.uci()} has no policy slot: slots hold the moves of a queen or a "
@@ -120,7 +162,9 @@ def legal(
         (20, 'g1h3', 'g1h3')
     """
     found = legal_moves(board)
-    return found, np.array(slots(found, board, transform), dtype=np.int16)
+    numbers = np.array(numbers_of(found), dtype=np.uint16)
+    ends = np.array([0, len(found)], dtype=np.int64)
+    return found, slots(numbers, ends, [board], np.array([transform], dtype=np.uint8))
 
 
 def move(slot: int, board: chess.Board, transform: Transform = Transform.NONE) -> chess.Move:
@@ -157,29 +201,41 @@ def move(slot: int, board: chess.Board, transform: Transform = Transform.NONE) -
 
 
 def slots(
-    moves: Sequence[chess.Move], board: chess.Board, transform: Transform = Transform.NONE
-) -> list[int]:
-    """The policy slots of legal moves; faster than `slot` one by one, and checks nothing.
+    numbers: UInt16[np.ndarray, " legal_move"],
+    offsets: Int64[np.ndarray, " board_plus_1"],
+    boards: Sequence[chess.Board],
+    transforms: UInt8[np.ndarray, " board"],
+) -> Int16[np.ndarray, " legal_move"]:
+    """The policy slots of the legal moves of several boards; checks nothing.
 
     Args:
-        moves: legal moves of `board`.
-        board: the position.
-        transform: how the network's input format turns this board (`symmetry.choose`).
+        numbers: the moves (`number_of`), board after board.
+        offsets: board i owns the entries from `offsets[i]` to `offsets[i + 1]`.
+        boards: the positions.
+        transforms: how the network's input format turns each (`symmetry.choose`).
 
     Example:
-        >>> [SLOT_MOVES[each] for each in slots([chess.Move.from_uci("e2e4")], chess.Board())]
+        >>> number = number_of(chess.Move.from_uci("e2e4"))
+        >>> found = slots(np.array([number], dtype=np.uint16), np.array([0, 1]), [chess.Board()],
+        ...               np.zeros(1, dtype=np.uint8))
+        >>> [SLOT_MOVES[each] for each in found]
         ['e2e4']
     """
-    table = _table(board.turn, transform)
-    found = [
-        table[(move.promotion or 0) << 12 | move.from_square << 6 | move.to_square]
-        for move in moves
-    ]
-    if board.castling_rights and not board.chess960:
-        king = board.king(board.turn)
-        for index, candidate in enumerate(moves):
-            if candidate.from_square == king:
-                found[index] = slot(candidate, board, transform)
+    views = np.array([board.turn for board in boards], dtype=np.uint8) << 3 | transforms
+    owner = np.repeat(np.arange(len(boards)), np.diff(offsets))
+    found = np.empty(len(numbers), dtype=np.int16)
+    for view in np.unique(views).tolist():
+        chosen = views[owner] == view
+        found[chosen] = _table(bool(view >> 3), view & 7)[numbers[chosen]]
+    start, end = numbers & 63, numbers >> 6 & 63
+    apart = np.abs(start.astype(np.int8) - end.astype(np.int8))
+    for index in np.flatnonzero(
+        np.isin(start, _E_FILE) & (apart == _CASTLING_FILES_APART)
+    ).tolist():
+        board = boards[owner[index]]
+        if board.castling_rights and not board.chess960:
+            transform = Transform(int(transforms[owner[index]]))
+            found[index] = slot(move_of(int(numbers[index])), board, transform)
     return found
 
 
@@ -214,6 +270,9 @@ def legal_moves(board: chess.Board) -> list[chess.Move]:
 
 
 def _kings_touch(board: chess.Board) -> bool:
+    kings = board.kings
+    if not kings or not chess.BB_KING_ATTACKS[chess.lsb(kings)] & kings:
+        return False
     own, their = board.king(board.turn), board.king(not board.turn)
     if own is None or their is None:
         return False

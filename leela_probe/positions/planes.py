@@ -9,18 +9,22 @@ The rules are those of lc0 0.32 (`EncodePositionForNN` in its encoder.cc,
 `ComputeLastMoveRepetitions` in its position.cc).
 """
 
+from __future__ import annotations
+
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import chess
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8, UInt64
 
 from leela_probe.positions import symmetry
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Int64, UInt8, UInt64
 
 __all__ = ["HISTORY_LENGTH", "PLANES", "History", "InputFormat", "expand", "masks"]
 

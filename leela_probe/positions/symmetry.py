@@ -6,13 +6,18 @@ that it is on 1 to 4, and the board is reflected in the h1-a8 diagonal where tha
 below it. Policy slots are turned with the board. Stands on `squares`.
 """
 
+from __future__ import annotations
+
 from enum import IntFlag
+from typing import TYPE_CHECKING
 
 import chess
 import numpy as np
-from jaxtyping import UInt8, UInt64
 
 from leela_probe.positions.squares import NetSquare
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8, UInt64
 
 __all__ = ["Transform", "choose", "choose_each", "turn_masks", "turn_square", "unturn_square"]
 

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING
 
 import chess
 import numpy as np
-from jaxtyping import Bool, Int64
 
-from leela_probe.positions.encoding import encode
-from leela_probe.positions.packing import PackedBoards, move_of, number_of, pack
+from leela_probe.positions.encoding import EncodedBoards, encode
+from leela_probe.positions.moves import move_of, number_of
 from leela_probe.positions.planes import History
 from leela_probe.puzzles import lichess
 from leela_probe.puzzles.candidates import (
@@ -40,6 +39,8 @@ from leela_probe.puzzles.plies import View
 from leela_probe.puzzles.scores import WeakScores, strong_answers, weak_scores
 
 if TYPE_CHECKING:
+    from jaxtyping import Bool, Int64
+
     from leela_probe.networks.network import Network
 
 __all__ = [
@@ -165,8 +166,8 @@ class Prepared:
     """
 
     trials: tuple[Trial | MalformedRow, ...]
-    weak: PackedBoards
-    strong: PackedBoards
+    weak: EncodedBoards
+    strong: EncodedBoards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,14 +383,12 @@ def _bare(board: chess.Board) -> chess.Board:
     return board
 
 
-def _encoded(boards: Sequence[chess.Board], view: View) -> PackedBoards:
-    return pack(
-        encode(
-            boards,
-            input_format=view.input_format,
-            history=view.history,
-            no_history=view.no_history,
-        )
+def _encoded(boards: Sequence[chess.Board], view: View) -> EncodedBoards:
+    return encode(
+        boards,
+        input_format=view.input_format,
+        history=view.history,
+        no_history=view.no_history,
     )
 
 

@@ -2,7 +2,7 @@
 
 `encode` makes the positions, in a worker process or here; `ask` puts them to the network. A ply is
 counted from 0: ply 0 is the solver's first move, ply 1 the answer to it. Stands on
-`positions.packing` and `lichess`; the network comes as an argument.
+`positions.encoding` and `lichess`; the network comes as an argument.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int64
 
+from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.encoding import encode as encode_boards
-from leela_probe.positions.packing import PackedBoards, move_of, number_of, pack
+from leela_probe.positions.moves import move_of, number_of
 from leela_probe.positions.planes import History, InputFormat
 from leela_probe.puzzles.lichess import Puzzle
 
 if TYPE_CHECKING:
     import chess
+    from jaxtyping import Int64
 
     from leela_probe.networks.evaluation import Evaluation
     from leela_probe.networks.network import Network
@@ -59,11 +60,20 @@ class Positions:
     """
 
     keys: tuple[Key, ...]
-    boards: PackedBoards
+    boards: EncodedBoards
     played: Int64[np.ndarray, " board"]
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def __getitem__(self, chosen: slice) -> Positions:
+        """The positions of a range, such as `positions[64:128]`."""
+        start, stop, _ = chosen.indices(len(self))
+        return Positions(
+            keys=self.keys[chosen],
+            boards=self.boards[chosen],
+            played=self.played[start:stop] - self.boards.offsets[start],
+        )
 
     def take(self, keys: Iterable[Key]) -> Positions:
         """The positions of some of the keys, in the order given."""
@@ -143,7 +153,7 @@ def encode(
         >>> format_one = View(input_format=InputFormat.CLASSICAL, no_history=False,
         ...                   history=History.FILLED)
         >>> positions = encode([(7, puzzle, [0, 1])], format_one)
-        >>> positions.keys, positions.boards.unpack().moves[1]
+        >>> positions.keys, positions.boards.moves[1]
         (((7, 0), (7, 1)), (Move.from_uci('e2e8'),))
     """
     keys: list[Key] = []
@@ -162,31 +172,29 @@ def encode(
             keys.append((number, ply))
             positions.append(board)
             moves.append(number_of(line[ply]))
-    packed = pack(
-        encode_boards(
-            positions,
-            input_format=view.input_format,
-            history=view.history,
-            no_history=view.no_history,
-        )
+    encoded = encode_boards(
+        positions,
+        input_format=view.input_format,
+        history=view.history,
+        no_history=view.no_history,
     )
-    numbers, offsets = packed.numbers.tolist(), packed.offsets.tolist()
+    numbers, offsets = encoded.numbers.tolist(), encoded.offsets.tolist()
     played = [
         numbers.index(move, start, end)
         for move, start, end in zip(moves, offsets[:-1], offsets[1:], strict=True)
     ]
-    return Positions(keys=tuple(keys), boards=packed, played=np.array(played, dtype=np.int64))
+    return Positions(keys=tuple(keys), boards=encoded, played=np.array(played, dtype=np.int64))
 
 
-def ask(network: Network, positions: Positions, *, batch_size: int) -> dict[Key, Ply]:
-    """The network's answer in each position.
+def ask(network: Network, positions: Positions) -> dict[Key, Ply]:
+    """The network's answer in each position, all in one batch.
 
     Raises:
         ValueError: an answer is not a finite number.
     """
     if not positions:
         return {}
-    evaluation = network.evaluate(positions.boards.unpack(), batch_size=batch_size)
+    evaluation = network.evaluate(positions.boards, batch_size=len(positions))
     check_finite(network, evaluation)
     logs = evaluation.log_probabilities
     probabilities = np.exp(logs[positions.played]).tolist()

@@ -1,7 +1,7 @@
 """How each candidate of a puzzle's corrupted partner scores with the networks.
 
 The weak network's scores say how little a change shows, the strong network's how much it spoils.
-Stands on `similarity` and `positions.packing`.
+Stands on `similarity` and `positions.encoding`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
-from leela_probe.positions.packing import PackedBoards
+from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.puzzles import plies, similarity
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64
+
     from leela_probe.networks.evaluation import Evaluation
     from leela_probe.networks.network import Network
 
@@ -41,7 +42,7 @@ class WeakScores:
 
 def weak_scores(
     weak: Network,
-    boards: PackedBoards,
+    boards: EncodedBoards,
     first_moves: Sequence[int],
     candidates: Sequence[int],
     *,
@@ -52,7 +53,7 @@ def weak_scores(
     Args:
         weak: the weak network.
         boards: for each puzzle the clean board, then its candidates.
-        first_moves: each puzzle's first move as a number (`packing.number_of`); legal in all of its
+        first_moves: each puzzle's first move as a number (`moves.number_of`); legal in all of its
             boards.
         candidates: how many candidates each puzzle has.
         batch_size: positions that go through the network at once.
@@ -90,7 +91,7 @@ class StrongAnswers:
     Attributes:
         p: the probability of the move.
         value: of the board, win minus loss.
-        favourite: the likeliest move as a number (`packing.number_of`); the move that is asked
+        favourite: the likeliest move as a number (`moves.number_of`); the move that is asked
             about where none is likelier.
     """
 
@@ -101,7 +102,7 @@ class StrongAnswers:
 
 def strong_answers(
     strong: Network,
-    boards: PackedBoards,
+    boards: EncodedBoards,
     moves: Int64[np.ndarray, " board"],
     *,
     batch_size: int,
@@ -137,7 +138,7 @@ def strong_answers(
     )
 
 
-def _evaluate(network: Network, boards: PackedBoards, batch_size: int) -> Evaluation:
-    evaluation = network.evaluate(boards.unpack(), batch_size=batch_size)
+def _evaluate(network: Network, boards: EncodedBoards, batch_size: int) -> Evaluation:
+    evaluation = network.evaluate(boards, batch_size=batch_size)
     plies.check_finite(network, evaluation)
     return evaluation

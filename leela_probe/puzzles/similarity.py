@@ -6,8 +6,12 @@ array, as an `Evaluation` holds them. In nats, in float64. Stands on numpy.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt16
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Float64, Int64, UInt16
 
 __all__ = ["jensen_shannon", "log_odds"]
 
@@ -56,7 +60,7 @@ def jensen_shannon(
     A move that is legal in one position only has probability 0 in the other.
 
     Args:
-        reference_moves: the moves of the reference, as numbers (`packing.number_of`).
+        reference_moves: the moves of the reference, as numbers (`moves.number_of`).
         reference: their log probabilities.
         moves: the moves of all boards as numbers, flat.
         log_probabilities: of those.

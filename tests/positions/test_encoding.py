@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from puzzle_dumps import random_rows
 
 from leela_probe.positions import encoding, moves, planes
 from leela_probe.positions.encoding import EncodedBoards, encode
@@ -106,3 +107,11 @@ def test_single_boards_and_steps_are_refused():
 def test_a_board_without_a_king_is_refused():
     with pytest.raises(ValueError, match="White has 0 kings in board 0"):
         encode([chess.Board(None)])
+
+
+@pytest.mark.parametrize("chosen", [[], [3], [29, 0, 5, 5], list(range(30))])
+def test_taking_boards_is_encoding_those_boards(chosen):
+    boards = [chess.Board(row["FEN"]) for row in random_rows(7, 30)]
+    taken = encode(boards).take(chosen)
+    assert len(taken) == len(chosen)
+    assert_same(taken, encode([boards[index] for index in chosen]))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from puzzle_dumps import random_rows
 
 from leela_probe.positions import moves, planes, symmetry
 from leela_probe.positions.moves import POLICY_SIZE, SLOT_MOVES
@@ -164,3 +165,14 @@ def test_a_position_whose_kings_touch_has_the_moves_of_lc0(fen):
     found, found_slots = moves.legal(board)
     expected = lc0_witness.slots(board)
     assert dict(zip((m.uci() for m in found), found_slots.tolist(), strict=True)) == expected
+
+
+def test_every_move_has_its_own_number():
+    found = {move for row in random_rows(7, 30) for move in chess.Board(row["FEN"]).legal_moves} | {
+        chess.Move.from_uci(f"a7b8{piece}") for piece in "qrbn"
+    }
+    numbers = moves.numbers_of(list(found))
+    assert numbers == [moves.number_of(move) for move in found]
+    assert len(set(numbers)) == len(found)
+    assert {moves.move_of(number) for number in numbers} == found
+    assert max(numbers) < 1 << 15

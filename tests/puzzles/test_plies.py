@@ -21,7 +21,7 @@ WANTED = [(number, puzzle, range(len(puzzle.moves) - 1)) for number, puzzle in e
 
 def test_a_random_network_of_our_own_says_the_same_as_board_by_board(network):
     found = network("se-convolution")
-    answers = plies.ask(found, plies.encode(WANTED[:6], VIEW), batch_size=7)
+    answers = plies.ask(found, plies.encode(WANTED[:6], VIEW))
     for number, puzzle, asked in WANTED[:6]:
         board = chess.Board(puzzle.fen)
         board.push_uci(puzzle.moves[0])
@@ -56,14 +56,23 @@ def test_taking_positions_is_encoding_those_positions():
     np.testing.assert_array_equal(some.boards.slots, expected.boards.slots)
 
 
+def test_a_range_of_positions_is_those_positions():
+    every = plies.encode(WANTED, VIEW)
+    some, expected = every[3:9], every.take(every.keys[3:9])
+    assert some.keys == expected.keys
+    np.testing.assert_array_equal(some.played, expected.played)
+    np.testing.assert_array_equal(some.boards.masks, expected.boards.masks)
+    np.testing.assert_array_equal(some.boards.slots, expected.boards.slots)
+
+
 def test_nothing_asked_is_nothing_answered(tmp_path):
-    assert plies.ask(HashNetwork(tmp_path / "net"), plies.encode([], VIEW), batch_size=8) == {}
+    assert plies.ask(HashNetwork(tmp_path / "net"), plies.encode([], VIEW)) == {}
 
 
 def test_answers_that_are_not_finite_are_refused(tmp_path):
     found = HashNetwork(tmp_path / "net", sharpness=float("nan"))
     with pytest.raises(ValueError, match="the network 'net' gives answers that are not finite"):
-        plies.ask(found, plies.encode(WANTED[:1], VIEW), batch_size=8)
+        plies.ask(found, plies.encode(WANTED[:1], VIEW))
 
 
 def test_a_network_without_value_head_gives_no_value():
@@ -77,7 +86,7 @@ def test_a_network_without_value_head_gives_no_value():
                 encoded, found.logits, wdl=None, value=None, moves_left=None
             )
 
-    answer = plies.ask(PolicyOnly(), plies.encode(WANTED[:1], VIEW), batch_size=8)[0, 0]
+    answer = plies.ask(PolicyOnly(), plies.encode(WANTED[:1], VIEW))[0, 0]
     assert (answer.q, answer.wdl) == (None, None)
 
 
