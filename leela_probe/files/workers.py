@@ -1,32 +1,40 @@
 """Worker processes that do the chess while this process runs the networks.
 
 `Pool.map` runs a module-level function over items in other processes and gives the results in
-order. A worker is a plain Python that loads what the function needs and nothing else: not the
-caller's script, not torch. It lives on the pipe from this process, so that it ends when
-this process ends, in whatever way. Stands on nothing.
+order; `behind` does so in a thread of this process, for functions that leave Python. A worker is a
+plain Python that loads what the function needs and nothing else: not the caller's script, not
+torch. It lives on the pipe from this process, so that it ends when this process ends, in whatever
+way. Stands on nothing.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import pickle
 import queue
 import subprocess
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from functools import partial
 from types import TracebackType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-__all__ = ["Pool", "beside", "default_count", "serve"]
+__all__ = ["Pool", "behind", "beside", "default_count", "serve"]
 
 # Boards and moves hold no cycles, and looking for some takes a third of the time of encoding.
 _RARELY = 200_000
+# Workers do no linear algebra, for which numpy would start a thread a core in each of them.
+_FEW_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 
+_NOW, _IN_TURN = 0, 1
+
+Work = Callable[[subprocess.Popen[bytes]], Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Thing = TypeVar("Thing")
@@ -62,8 +70,11 @@ class Pool:
             raise ValueError(f"expected 0 or more worker processes, got {count}")
         self._count = count
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: list[threading.Thread] = []
+        # How urgent, a number that no other has, what to do with a worker, and what comes of it.
+        self._tasks: queue.PriorityQueue[tuple[int, int, Work | None, Future[Any]]]
+        self._tasks = queue.PriorityQueue()
+        self._numbers = itertools.count()
         self._begun = False
         self._collecting = gc.get_threshold()
 
@@ -78,14 +89,15 @@ class Pool:
                     f"import sys; sys.path[:] = {sys.path!r}; "
                     "from leela_probe.files import workers; workers.serve()",
                 ],
+                env={**os.environ, **_FEW_THREADS},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for this process, which then ends the workers
             )
+            thread = threading.Thread(target=self._serve, args=(process,), daemon=True)
+            thread.start()
             self._processes.append(process)
-            self._idle.put(process)
-        if self._count:
-            self._threads = ThreadPoolExecutor(self._count)
+            self._threads.append(thread)
         return self
 
     def __exit__(
@@ -97,11 +109,15 @@ class Pool:
         gc.set_threshold(*self._collecting)
         for process in self._processes:
             process.kill()
-        if self._threads is not None:
-            self._threads.shutdown(cancel_futures=True)
+            self._put(_NOW, None)
+        for thread in self._threads:
+            thread.join()
+        while not self._tasks.empty():
+            self._tasks.get()[-1].cancel()
         for process in self._processes:
             process.communicate()
         self._processes.clear()
+        self._threads.clear()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """The function's result for each item, in order; a few items are worked on ahead.
@@ -114,7 +130,7 @@ class Pool:
             RuntimeError: a worker process died.
             Exception: whatever the function raised, at the place of its item.
         """
-        if self._threads is None:
+        if not self._count:
             yield from map(function, items)
             return
         items = iter(items)
@@ -122,35 +138,62 @@ class Pool:
         for item in items:
             if not self._begun:  # the workers are still loading: the first item is done here
                 self._begun = True
-                for later in islice(items, 2 * self._count):
-                    ahead.append(self._threads.submit(self._call, function, later))
+                for later in itertools.islice(items, 2 * self._count):
+                    ahead.append(self._put(_IN_TURN, partial(_call, function, later)))
                 yield function(item)
                 continue
-            ahead.append(self._threads.submit(self._call, function, item))
+            ahead.append(self._put(_IN_TURN, partial(_call, function, item)))
             if len(ahead) > 2 * self._count:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
-    def _call(self, function: Callable[[Item], Result], item: Item) -> Result:
-        process = self._idle.get()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            pickle.dump((function, item), process.stdin, protocol=5)
-            process.stdin.flush()
-            result, error = pickle.load(process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as broken:
-            raise RuntimeError(
-                f"a worker process ended in the middle of its work (exit status "
-                f"{process.wait()}); what is finished is kept: run again to go on, with fewer "
-                f"workers if memory ran out"
-            ) from broken
-        finally:
-            self._idle.put(process)
-        if error is not None:
-            raise error
-        return cast(Result, result)
+    def call(self, function: Callable[[Item], Result], item: Item) -> Result:
+        """The function's result for one item, from the first worker that is free; in any thread.
+
+        Raises:
+            RuntimeError: a worker process died.
+            Exception: whatever the function raised.
+        """
+        if not self._count:
+            return function(item)
+        return self._put(_NOW, partial(_call, function, item)).result()
+
+    def _put(self, urgency: int, work: Work | None) -> Future[Any]:
+        result: Future[Any] = Future()
+        self._tasks.put((urgency, next(self._numbers), work, result))
+        return result
+
+    def _serve(self, process: subprocess.Popen[bytes]) -> None:
+        """Give tasks to a worker, the urgent ones first, until one says that there are no more."""
+        while True:
+            _, _, work, result = self._tasks.get()
+            if work is None:
+                return
+            try:
+                result.set_result(work(process))
+            except BaseException as error:
+                result.set_exception(error)
+
+
+def _call(
+    function: Callable[[Item], Result], item: Item, process: subprocess.Popen[bytes]
+) -> Result:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        pickle.dump((function, item), process.stdin, protocol=5)
+        process.stdin.flush()
+        result, error = pickle.load(process.stdout)
+    except (EOFError, BrokenPipeError, pickle.UnpicklingError) as broken:
+        raise RuntimeError(
+            f"a worker process ended in the middle of its work (exit status "
+            f"{process.wait()}); what is finished is kept: run again to go on, with fewer "
+            f"workers if memory ran out"
+        ) from broken
+    if error is not None:
+        raise error
+    return cast(Result, result)
 
 
 def beside(
@@ -181,6 +224,34 @@ def beside(
 
     for result in pool.map(function, requests()):
         yield waiting.popleft(), result
+
+
+def behind(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 1
+) -> Iterator[tuple[Item, Result]]:
+    """Each item and what the function makes of it, in order, while the next items are taken.
+
+    Args:
+        function: what to do with an item, in a thread of this process.
+        items: never more than one beyond those in work is taken.
+        threads: how many items are in work at once. Whoever leaves early does not wait for them.
+
+    Example:
+        >>> list(behind(abs, [-1, -2, -3]))
+        [(-1, 1), (-2, 2), (-3, 3)]
+    """
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    executor = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            waiting.append((item, executor.submit(function, item)))
+            if len(waiting) > threads:
+                done, result = waiting.popleft()
+                yield done, result.result()
+        for done, result in waiting:
+            yield done, result.result()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def serve() -> None:

@@ -3,8 +3,8 @@
 Two engines stand behind one face. onnxruntime evaluates positions on the CPU; the torch graph reads
 and changes activations, and evaluates on a GPU. Loading compares the two and refuses a mismatch.
 
-Stands on `graph`, `runtime`, `parity`, `sites`, `evaluation`, `positions.encoding`, `conversion`
-and `onnx_files`.
+Stands on `graph`, `runtime`, `parity`, `sites`, `evaluation`, `positions.encoding`, `conversion`,
+`onnx_files` and `files.workers`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from leela_probe.files import bundled, disk
+from leela_probe.files.workers import behind
 from leela_probe.networks import conversion, evaluation, onnx_files, parity, sites
 from leela_probe.networks.evaluation import Evaluation
 from leela_probe.networks.graph import Edit, Graph
@@ -244,10 +245,20 @@ class Network:
             >>> len(evaluation.policy(0))
             20
         """
+
+        def answer(some: EncodedBoards) -> Outputs:
+            return self.evaluate_planes(some.planes())
+
+        batches = self._batches(boards, batch_size, history)
+        answered = (
+            behind(answer, batches)  # the next batch is encoded while the network runs
+            if len(boards) > batch_size
+            else ((some, answer(some)) for some in batches)
+        )
         packed, parts = [], []
-        for some in self._batches(boards, batch_size, history):
+        for some, part in answered:
             packed.append(some)
-            parts.append(self.evaluate_planes(some.planes()))
+            parts.append(part)
         if not parts:
             parts = [self.evaluate_planes(np.zeros((0, 112, 8, 8), dtype=np.float32))]
         encoded = boards if isinstance(boards, EncodedBoards) else encoding.concatenate(packed)

@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from leela_probe.files.workers import Pool, beside, default_count
+from leela_probe.files.workers import Pool, behind, beside, default_count
 
 
 def square(number):
@@ -19,6 +20,11 @@ def square(number):
 def slow_square(number):
     time.sleep(0.05 * (number % 3))
     return number * number
+
+
+def finished_at(_):
+    time.sleep(0.3)
+    return time.monotonic()
 
 
 def fail_at_three(number):
@@ -143,6 +149,53 @@ def test_a_worker_that_dies_is_an_error_that_says_so():
 def test_partial_functions_may_be_mapped():
     with Pool(1) as pool:
         assert list(pool.map(functools.partial(int, base=2), ["1", "10", "11"])) == [1, 2, 3]
+
+
+def test_a_call_comes_before_what_is_mapped():
+    with Pool(1) as pool:
+        mapped = pool.map(finished_at, range(9))
+        next(mapped)  # the worker has two more to do now
+        called = pool.call(finished_at, 9)
+        assert called < list(mapped)[1]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_calls_may_come_from_several_threads_while_items_are_mapped(count):
+    with Pool(count) as pool:
+        pairs = behind(functools.partial(pool.call, square), pool.map(square, range(30)), threads=3)
+        assert list(pairs) == [(number**2, number**4) for number in range(30)]
+
+
+def test_a_call_of_a_worker_that_is_dead_is_an_error():
+    with Pool(1) as pool:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="ended in the middle of its work"):
+                pool.call(die, 1)
+
+
+def test_an_error_behind_comes_at_its_place_and_little_is_taken_ahead():
+    taken = []
+
+    def items():
+        for number in range(9):
+            taken.append(number)
+            yield number
+
+    found = behind(fail_at_three, items(), threads=2)
+    assert [next(found) for _ in range(3)] == [(0, 0), (1, 1), (2, 2)]
+    assert taken == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="three is refused"):
+        next(found)
+
+
+def test_leaving_early_waits_for_nothing():
+    release = threading.Event()
+    found = behind(lambda number: number == 0 or release.wait(60), range(9), threads=2)
+    assert next(found) == (0, True)
+    start = time.monotonic()
+    found.close()
+    assert time.monotonic() - start < 30
+    release.set()
 
 
 def test_things_stay_beside_their_results():

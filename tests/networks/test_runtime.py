@@ -1,4 +1,5 @@
-"""ONNX files that cannot be run: one line that names the file, whichever library refuses it."""
+"""Batches in shares; and ONNX files that cannot be run: one line that names the file, whichever
+library refuses it."""
 
 import shutil
 
@@ -8,6 +9,7 @@ import onnx
 import pytest
 import torch
 
+from leela_probe.networks import runtime
 from leela_probe.networks.network import load
 from leela_probe.networks.runtime import Runtime
 
@@ -141,3 +143,32 @@ def test_what_fails_in_onnxruntime_names_the_file(attention_file):
     planes = np.zeros((1, 111, 8, 8), np.float32)
     with pytest.raises(ValueError, match=r"\.onnx fails in onnxruntime: Got invalid dimensions"):
         runtime.run({"/input/planes": planes}, ["/output/policy"])
+
+
+@pytest.mark.parametrize("boards", [1, 3, 4, 9, 33, 70])
+def test_a_batch_in_shares_is_the_batch_at_once(attention_file, boards):
+    random = np.random.default_rng(boards)
+    feeds = {"/input/planes": random.random((boards, 112, 8, 8), dtype=np.float32)}
+    outputs = ["/output/policy", "/output/wdl"]
+    model = onnx.load(attention_file)
+    at_once = Runtime(model, attention_file, threads=1).run(feeds, outputs)
+    for shares in (2, 3, 8):
+        found = Runtime(model, attention_file, threads=shares).run(feeds, outputs)
+        for one, other in zip(at_once, found, strict=True):
+            assert one.shape == other.shape == (boards, *one.shape[1:])
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(("large", "shapes"), [(1 << 26, [32, 32, 6]), (1, [70])])
+def test_a_large_network_takes_its_batch_whole(attention_file, monkeypatch, large, shapes):
+    monkeypatch.setattr(runtime, "_LARGE", large)
+    found = Runtime(onnx.load(attention_file), attention_file, threads=2)
+    asked = []
+    run = found._run
+    monkeypatch.setattr(
+        found,
+        "_run",
+        lambda feeds, names: (asked.append(len(*feeds.values())), run(feeds, names))[1],
+    )
+    found.run({"/input/planes": np.zeros((70, 112, 8, 8), np.float32)}, ["/output/policy"])
+    assert sorted(asked, reverse=True) == shapes
