@@ -587,7 +587,7 @@ def test_an_interrupted_filter_goes_on_and_ends_the_same(run, environment, tmp_p
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("cut.csv.partial/part-*.parquet")):
+        while not list(tmp_path.glob("cut.csv.partial/part-*.arrow")):
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.01)

@@ -1,10 +1,11 @@
 """Stage files on disk: a table, the manifest beside it, and the parts of one that is under way.
 
 A stage turns inputs into one table, `OUT` (Parquet or CSV), with `OUT.manifest.json` beside it.
-While it runs, finished parts lie in the folder `OUT.partial`; each is written under another name,
-forced to disk and renamed, so that it is there whole or not at all. A stage that was killed goes
-on after its last finished part, and table and manifest come out byte for byte as if it had never
-been stopped. Stands on `disk`, `tables` and `bundled`; knows nothing of chess.
+While it runs, finished parts lie in the folder `OUT.partial` as Arrow files, which are quick to
+write; each is written under another name, forced to disk and renamed, so that it is there whole or
+not at all. A stage that was killed goes on after its last finished part, and table and manifest
+come out byte for byte as if it had never been stopped. Stands on `disk`, `tables` and `bundled`;
+knows nothing of chess.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from types import MappingProxyType, TracebackType
 from typing import IO, Any, Generic, TypeVar
 
 import pyarrow
-import pyarrow.parquet
+import pyarrow.feather
 
 from leela_probe.files import bundled, disk, tables
 
@@ -286,7 +287,7 @@ class Stage:
 
     @property
     def _has_parts(self) -> bool:
-        return any(self._partial.glob("part-*.parquet"))
+        return any(self._partial.glob("part-*.arrow"))
 
     def _let_go(self) -> None:
         if self._lock is not None:
@@ -355,7 +356,7 @@ class Stage:
         with self._told_what_is_kept():
             self._write(
                 self._part(chunk.index).name,
-                lambda file: pyarrow.parquet.write_table(marked, file, compression="zstd"),
+                lambda file: pyarrow.feather.write_feather(marked, file, compression="lz4"),
             )
         self._count(marked)
         self._tell(chunk.rows, self._progress)
@@ -367,12 +368,12 @@ class Stage:
 
     def _is_finished(self, index: int, fingerprint: str) -> bool:
         try:
-            with pyarrow.parquet.ParquetFile(self._part(index)) as file:
-                if (file.schema_arrow.metadata or {}).get(FINGERPRINT) != fingerprint.encode():
-                    return False
-                self._count(file.read(["verdict"]))
+            part = pyarrow.feather.read_table(self._part(index), columns=["verdict"])
         except (FileNotFoundError, pyarrow.ArrowInvalid):
             return False
+        if (part.schema.metadata or {}).get(FINGERPRINT) != fingerprint.encode():
+            return False
+        self._count(part)
         return True
 
     def _tell(self, rows: Sequence[object], progress: Progress | None) -> None:
@@ -381,7 +382,7 @@ class Stage:
             progress(self._done, self._total, self.counts)
 
     def _part(self, index: int) -> Path:
-        return self._partial / f"part-{index:06d}.parquet"
+        return self._partial / f"part-{index:06d}.arrow"
 
     def _count(self, table: pyarrow.Table) -> None:
         self._rows += table.num_rows

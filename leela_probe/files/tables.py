@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow
+import pyarrow.feather
 import pyarrow.parquet
 
 __all__ = ["FORMATS", "joined", "write_csv", "write_parquet"]
@@ -22,10 +23,11 @@ ROW_GROUP = 1 << 16
 
 
 def joined(parts: Iterable[Path]) -> Iterator[pyarrow.Table]:
-    """The tables of Parquet files one after the other, in pieces of about a row group."""
+    """The tables of Arrow files one after the other, in pieces of about a row group."""
     held: list[pyarrow.Table] = []
     for part in parts:
-        held.append(pyarrow.parquet.read_table(part).replace_schema_metadata(None))
+        table = pyarrow.feather.read_table(part, memory_map=False)
+        held.append(table.replace_schema_metadata(None))
         if sum(table.num_rows for table in held) >= ROW_GROUP:
             yield pyarrow.concat_tables(held)
             held = []

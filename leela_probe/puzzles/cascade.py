@@ -1,21 +1,21 @@
 """Puzzles judged with as few network evaluations as the verdicts take.
 
 The weak network's first move comes first, then the strong network's, then the later plies of what
-is left. Each step is a generator over chunks of rows, so that worker processes encode the next
-chunks, and this one keeps the books of the last, while a network runs. Stands on `criteria`,
+is left. Chunks of rows are asked about in a few threads, so that worker processes encode the next
+ones, and this process keeps the books of the last, while the networks run. Stands on `criteria`,
 `plies` and `files.workers`.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
-from leela_probe.files.workers import Pool, beside
+from leela_probe.files.workers import Pool, behind, beside
 from leela_probe.puzzles import lichess, plies
 from leela_probe.puzzles.criteria import Criteria, verdict
 from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Judged", "judge"]
 
+_ASKERS = 3  # chunks in work: one at each network, one with its books
 PliesOfPuzzles = list[tuple[int, Puzzle, Sequence[int]]]
 
 
@@ -36,27 +37,26 @@ PliesOfPuzzles = list[tuple[int, Puzzle, Sequence[int]]]
 class Judged:
     """A chunk of rows with what is known of them, filled in step by step.
 
-    `weak` and `strong` hold the networks' answers for each row by ply.
+    `weak` and `strong` hold the networks' answers for each row by ply; a verdict is None as long as
+    it is not known.
     """
 
     chunk: Chunk[Row | MalformedRow]
     puzzles: Sequence[Puzzle | MalformedRow] = ()
+    verdicts: list[str | None] = field(default_factory=list)
     weak: list[dict[int, Ply]] = field(default_factory=list)
     strong: list[dict[int, Ply]] = field(default_factory=list)
 
-    def verdict(self, place: int, criteria: Criteria) -> str | None:
-        """The verdict on one row, as far as it is known."""
-        return verdict(
-            self.puzzles[place], criteria, weak=self.weak[place], strong=self.strong[place]
-        )
-
-    def undecided(self, criteria: Criteria) -> list[tuple[int, Puzzle]]:
-        """The puzzles that have no verdict yet, with their places in the chunk."""
-        return [
-            (place, puzzle)
-            for place, puzzle in enumerate(self.puzzles)
-            if isinstance(puzzle, Puzzle) and self.verdict(place, criteria) is None
-        ]
+    def settle(self, criteria: Criteria) -> list[tuple[int, Puzzle]]:
+        """Give the verdicts that the answers allow; what is left, with the places."""
+        left = []
+        for place, puzzle in enumerate(self.puzzles):
+            if self.verdicts[place] is None and isinstance(puzzle, Puzzle):
+                found = verdict(puzzle, criteria, weak=self.weak[place], strong=self.strong[place])
+                self.verdicts[place] = found
+                if found is None:
+                    left.append((place, puzzle))
+        return left
 
 
 def judge(
@@ -85,71 +85,56 @@ def judge(
         strong=plies.view(strong, criteria.strong_history),
     )
 
-    def ask_weak(judged: Judged, positions: Positions) -> None:
-        for (place, ply), answer in plies.ask(weak, positions, batch_size=batch_size).items():
-            judged.weak[place][ply] = answer
-
-    def ask_strong(judged: Judged, positions: Positions) -> None:
-        for (place, ply), answer in plies.ask(strong, positions, batch_size=batch_size).items():
-            judged.strong[place][ply] = answer
-
     same = views.weak == views.strong  # one encoding serves both
+    encode = partial(_encode_wanted, views=views)
 
     def parsed() -> Iterator[tuple[Judged, _Encoded]]:
         prepare = partial(_prepare, criteria=criteria, views=views, all_plies=all_plies)
         begun = (Judged(chunk=chunk) for chunk in chunks)
-        for judged, (puzzles, encoded) in beside(pool, prepare, begun, lambda j: j.chunk.rows):
-            judged.puzzles = puzzles
+        for judged, (puzzles, verdicts, encoded) in beside(
+            pool, prepare, begun, lambda judged: judged.chunk.rows
+        ):
+            judged.puzzles, judged.verdicts = puzzles, verdicts
             judged.weak = [{} for _ in puzzles]
             judged.strong = [{} for _ in puzzles]
             yield judged, encoded
 
-    def ask_all(judged: Judged, encoded: _Encoded) -> None:
-        ask_weak(judged, encoded.weak)
-        ask_strong(judged, encoded.weak if same else encoded.strong)
+    left_early = Event()
 
-    def ask_first(judged: Judged, encoded: _Encoded) -> None:
-        ask_weak(judged, encoded.weak)
+    def ask(network: Network, answers: list[dict[int, Ply]], positions: Positions) -> None:
+        for start in range(0, len(positions), batch_size):
+            if left_early.is_set():
+                raise CancelledError
+            batch = plies.ask(network, positions[start : start + batch_size])
+            for (place, ply), answer in batch.items():
+                answers[place][ply] = answer
+
+    def ask_all(chunk: tuple[Judged, _Encoded]) -> None:
+        judged, encoded = chunk
+        ask(weak, judged.weak, encoded.weak)
+        ask(strong, judged.strong, encoded.weak if same else encoded.strong)
+        judged.settle(criteria)
+
+    def ask_in_turn(chunk: tuple[Judged, _Encoded]) -> None:
+        judged, encoded = chunk
+        ask(weak, judged.weak, encoded.weak)
+        left = judged.settle(criteria)
         if same:
-            alive = [(place, 0) for place, _ in judged.undecided(criteria)]
-            ask_strong(judged, encoded.weak.take(alive))
+            first = encoded.weak.take((place, 0) for place, _ in left)
+        else:
+            first = pool.call(encode, _Wanted(strong=[(*puzzle, (0,)) for puzzle in left])).strong
+        ask(strong, judged.strong, first)
+        rest = pool.call(encode, _rest(judged.settle(criteria)))
+        ask(strong, judged.strong, rest.strong)
+        ask(weak, judged.weak, rest.weak.take((place, 1) for place, _ in judged.settle(criteria)))
+        judged.settle(criteria)
 
-    def ask_strong_first(judged: Judged, encoded: _Encoded) -> None:
-        ask_strong(judged, encoded.strong)
-
-    def ask_rest(judged: Judged, encoded: _Encoded) -> None:
-        ask_strong(judged, encoded.strong)
-        ask_weak(judged, encoded.weak.take((at, 1) for at, _ in judged.undecided(criteria)))
-
-    with ThreadPoolExecutor(1) as runner:
-        if all_plies:
-            yield from _asked(runner, ask_all, parsed())
-            return
-        encode = partial(_encode_wanted, views=views)
-        first = _asked(runner, ask_first, parsed())
-        if not same:
-            first = _asked(
-                runner, ask_strong_first, beside(pool, encode, first, partial(_first, criteria))
-            )
-        yield from _asked(runner, ask_rest, beside(pool, encode, first, partial(_rest, criteria)))
-
-
-def _asked(
-    runner: ThreadPoolExecutor,
-    ask: Callable[[Judged, _Encoded], None],
-    chunks: Iterable[tuple[Judged, _Encoded]],
-) -> Iterator[Judged]:
-    """Each chunk when the networks have answered; the next is asked about in the meantime."""
-    waiting: deque[tuple[Judged, Future[None]]] = deque()
-    for judged, encoded in chunks:
-        waiting.append((judged, runner.submit(ask, judged, encoded)))
-        if len(waiting) > 1:
-            done, answer = waiting.popleft()
-            answer.result()
-            yield done
-    for done, answer in waiting:
-        answer.result()
-        yield done
+    answered = ask_all if all_plies else ask_in_turn
+    try:
+        for (judged, _), _ in behind(answered, parsed(), threads=_ASKERS):
+            yield judged
+    finally:
+        left_early.set()
 
 
 # Work for other processes
@@ -175,9 +160,13 @@ class _Encoded:
 
 def _prepare(
     rows: Sequence[Row | MalformedRow], *, criteria: Criteria, views: _Views, all_plies: bool
-) -> tuple[list[Puzzle | MalformedRow], _Encoded]:
-    """The rows parsed, and encoded what the weak network is asked first: all plies, or ply 0."""
+) -> tuple[list[Puzzle | MalformedRow], list[str | None], _Encoded]:
+    """The rows parsed, the verdicts that take no network, and what the weak network is asked first.
+
+    That is all plies, or ply 0 of the puzzles without a verdict.
+    """
     puzzles: list[Puzzle | MalformedRow] = []
+    verdicts: list[str | None] = []
     boards: dict[int, chess.Board] = {}
     wanted: PliesOfPuzzles = []
     for place, row in enumerate(rows):
@@ -185,31 +174,27 @@ def _prepare(
             (row, None) if isinstance(row, MalformedRow) else lichess.parse_with_board(row)
         )
         puzzles.append(puzzle)
+        verdicts.append(verdict(puzzle, criteria, weak={}, strong={}))
         if isinstance(puzzle, MalformedRow) or board is None:
             continue
         boards[place] = board
         if all_plies:
             wanted.append((place, puzzle, range(len(puzzle.moves) - 1)))
-        elif verdict(puzzle, criteria, weak={}, strong={}) is None:
+        elif verdicts[place] is None:
             wanted.append((place, puzzle, (0,)))
     both = all_plies and views.weak != views.strong
-    return puzzles, _Encoded(
+    encoded = _Encoded(
         weak=plies.encode(wanted, views.weak, boards=boards),
         strong=plies.encode(wanted if both else [], views.strong, boards=boards),
     )
+    return puzzles, verdicts, encoded
 
 
-def _first(criteria: Criteria, judged: Judged) -> _Wanted:
-    """What the strong network is asked first."""
-    return _Wanted(strong=[(at, puzzle, (0,)) for at, puzzle in judged.undecided(criteria)])
-
-
-def _rest(criteria: Criteria, judged: Judged) -> _Wanted:
+def _rest(found: Sequence[tuple[int, Puzzle]]) -> _Wanted:
     """What is left to ask where the strong network finds the first move."""
-    undecided = judged.undecided(criteria)
     return _Wanted(
-        weak=[(place, puzzle, (1,)) for place, puzzle in undecided if len(puzzle.moves) > 2],
-        strong=[(place, puzzle, range(2, len(puzzle.moves) - 1, 2)) for place, puzzle in undecided],
+        weak=[(place, puzzle, (1,)) for place, puzzle in found if len(puzzle.moves) > 2],
+        strong=[(place, puzzle, range(2, len(puzzle.moves) - 1, 2)) for place, puzzle in found],
     )
 
 

@@ -93,7 +93,7 @@ def verdict(
     """
     if isinstance(puzzle, MalformedRow):
         return "malformed"
-    if any("mateIn1" in theme for theme in puzzle.themes):
+    if "mateIn1" in " ".join(puzzle.themes):
         return "mate_in_1"
     length = len(puzzle.moves) - 1
     if length < criteria.plies:
@@ -112,9 +112,14 @@ def verdict(
     return "kept"
 
 
-def strong_minimum(puzzle: Puzzle, strong: Mapping[int, Ply]) -> float | None:
-    """The least probability over the solver's moves; None unless each of them was evaluated."""
-    solver = range(0, len(puzzle.moves) - 1, 2)
+def strong_minimum(length: int, strong: Mapping[int, Ply]) -> float | None:
+    """The least probability over the solver's moves; None unless each of them was evaluated.
+
+    Args:
+        length: how many plies the solution has.
+        strong: the strong network's answers by ply.
+    """
+    solver = range(0, length, 2)
     if any(ply not in strong for ply in solver):
         return None
     return min(strong[ply].probability for ply in solver)

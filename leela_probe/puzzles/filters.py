@@ -7,11 +7,11 @@ since the networks come as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow
 
@@ -21,7 +21,6 @@ from leela_probe.puzzles import cascade, judging, lichess, patterns, sampling
 from leela_probe.puzzles.cascade import Judged
 from leela_probe.puzzles.criteria import PRESETS, VERDICTS, Criteria, strong_minimum
 from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
-from leela_probe.puzzles.plies import Ply
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
@@ -141,7 +140,7 @@ def run(
                     batch_size=batch_size,
                     pool=pool,
                 ):
-                    stage.add(judged.chunk, _table(judged, criteria))
+                    stage.add(judged.chunk, _table(judged))
         return stage.finish()
 
 
@@ -157,73 +156,76 @@ def _wanted(
     return rows, total if limit is None else min(limit, total)
 
 
-def _table(judged: Judged, criteria: Criteria) -> pyarrow.Table:
-    records = []
-    for place, puzzle in enumerate(judged.puzzles):
-        record: dict[str, object] = {"verdict": judged.verdict(place, criteria)}
-        if isinstance(puzzle, MalformedRow):
-            record |= _malformed(puzzle)
-        else:
-            record |= _facts(puzzle)
-            record |= _answers(puzzle, judged.weak[place], judged.strong[place])
-        records.append(record)
-    columns = {name: [record.get(name) for record in records] for name in SCHEMA.names}
-    return pyarrow.table(columns, schema=SCHEMA)
-
-
-def _malformed(row: MalformedRow) -> dict[str, object]:
-    return {
-        "puzzle_id": row.puzzle_id,
-        "fen": row.fen or None,
-        "moves": row.moves or None,
-        "reason": row.reason,
-        "line": row.line,
+def _table(judged: Judged) -> pyarrow.Table:
+    facts = [
+        _malformed(row) if isinstance(row, MalformedRow) else _facts(row) for row in judged.puzzles
+    ]
+    columns: dict[str, Sequence[object]] = {
+        "verdict": judged.verdicts,
+        **dict(zip(_FACTS, zip(*facts, strict=True), strict=True)),
+        **_answers(judged),
     }
+    return pyarrow.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
-def _facts(puzzle: Puzzle) -> dict[str, object]:
+_FACTS = (
+    "puzzle_id", "fen", "moves", "line", "reason", "pattern", "eq12", "eq13", "eq23", "rating",
+    "themes", "game_id",
+)  # fmt: skip
+
+
+def _malformed(row: MalformedRow) -> tuple[object, ...]:
+    known = (row.puzzle_id, row.fen or None, row.moves or None, row.line, row.reason)
+    return known + (None,) * (len(_FACTS) - len(known))
+
+
+def _facts(puzzle: Puzzle) -> tuple[object, ...]:
     line = puzzle.principal_variation
-    return {
-        "puzzle_id": puzzle.puzzle_id,
-        "fen": puzzle.fen,
-        "moves": " ".join(puzzle.moves),
-        "pattern": patterns.label(line),
-        "eq12": patterns.same_target(line, 1, 2),
-        "eq13": patterns.same_target(line, 1, 3),
-        "eq23": patterns.same_target(line, 2, 3),
-        "rating": puzzle.rating,
-        "themes": " ".join(puzzle.themes) or None,
-        "game_id": puzzle.game_id,
-        "line": puzzle.line,
-    }
+    return (
+        puzzle.puzzle_id,
+        puzzle.fen,
+        " ".join(puzzle.moves),
+        puzzle.line,
+        None,
+        patterns.label(line),
+        patterns.same_target(line, 1, 2),
+        patterns.same_target(line, 1, 3),
+        patterns.same_target(line, 2, 3),
+        puzzle.rating,
+        " ".join(puzzle.themes) or None,
+        puzzle.game_id,
+    )
 
 
-def _answers(
-    puzzle: Puzzle, weak: Mapping[int, Ply], strong: Mapping[int, Ply]
-) -> dict[str, object]:
-    length = len(puzzle.moves) - 1
-    legal: list[int | None] = [None] * length
-    columns: dict[str, object] = {"legal": legal}
-    for name, answers in (("strong", strong), ("weak", weak)):
-        probabilities, top, q, wdl = (_gaps(length) for _ in range(4))
-        for ply, answer in answers.items():
-            probabilities[ply] = answer.probability
-            top[ply] = answer.top
-            q[ply] = answer.q
-            wdl[ply] = answer.wdl
-            legal[ply] = answer.legal
+def _answers(judged: Judged) -> dict[str, Sequence[object]]:
+    """The columns with what the networks said."""
+    lengths = [
+        None if isinstance(row, MalformedRow) else len(row.moves) - 1 for row in judged.puzzles
+    ]
+
+    def gaps() -> list[Any]:
+        return [None if length is None else [None] * length for length in lengths]
+
+    columns: dict[str, Sequence[object]] = {"legal": (legal := gaps())}
+    for name, answers in (("strong", judged.strong), ("weak", judged.weak)):
         columns |= {
-            f"{name}_p": probabilities,
-            f"{name}_top": top,
-            f"{name}_q": q,
-            f"{name}_wdl": wdl,
+            f"{name}_p": (probabilities := gaps()),
+            f"{name}_top": (tops := gaps()),
+            f"{name}_q": (qs := gaps()),
+            f"{name}_wdl": (wdls := gaps()),
         }
+        for place, of_puzzle in enumerate(answers):
+            for ply, answer in of_puzzle.items():
+                probabilities[place][ply] = answer.probability
+                tops[place][ply] = answer.top
+                qs[place][ply] = answer.q
+                wdls[place][ply] = answer.wdl
+                legal[place][ply] = answer.legal
     return columns | {
-        "weak_p1": weak[0].probability if 0 in weak else None,
-        "weak_p2": weak[1].probability if 1 in weak else None,
-        "strong_min_player": strong_minimum(puzzle, strong),
+        "weak_p1": [weak[0].probability if 0 in weak else None for weak in judged.weak],
+        "weak_p2": [weak[1].probability if 1 in weak else None for weak in judged.weak],
+        "strong_min_player": [
+            None if length is None else strong_minimum(length, strong)
+            for length, strong in zip(lengths, judged.strong, strict=True)
+        ],
     }
-
-
-def _gaps(length: int) -> list[object]:
-    return [None] * length

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import chess
 
@@ -60,8 +60,7 @@ class NotAPuzzleDumpError(ValueError):
     """The file as a whole is no puzzle dump."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of a dump as text, not looked at yet.
 
     `line` counts from 1: lines of the file for CSV (the header is line 1), rows for Parquet.
@@ -251,24 +250,22 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
             f"expected the set-up move and at least one move of the solution, "
             f"got {len(words)} move{'s' * (len(words) != 1)}: {_short(row.moves)}"
         )
-    moves = []
     first = board
     for number, word in enumerate(words, 1):
-        move = _legal_move(board, word)
-        if move is None:
+        try:
+            played = _play(board, word, last=number == len(words))
+        except chess.IllegalMoveError:
+            return malformed(
+                f"illegal move {_short(word)} (number {number} of {len(words)}) in {board.fen()!r}"
+            )
+        except ValueError:
             return malformed(
                 f"{_short(word)} (number {number} of {len(words)}) is no move: "
                 f"expected one like e2e4 or e7e8q"
             )
-        if not move:
-            return malformed(
-                f"illegal move {_short(word)} (number {number} of {len(words)}) in {board.fen()!r}"
-            )
-        moves.append(move.uci())
-        if number < len(words):
-            board.push(move)
+        words[number - 1] = played
         if number == 1:
-            first = board.copy()
+            first, board = board, board.copy(stack=False)
     try:
         rating = _rating(row.rating)
     except ValueError as error:
@@ -276,7 +273,7 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
     puzzle = Puzzle(
         puzzle_id=row.puzzle_id,
         fen=row.fen,
-        moves=tuple(moves),
+        moves=tuple(words),
         rating=rating,
         themes=tuple(row.themes.split()),
         game_id=_game_id(row.game),
@@ -291,16 +288,29 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
 _move = cache(chess.Move.from_uci)  # there are only some thousand
 
 
-def _legal_move(board: chess.Board, word: str) -> chess.Move | None:
-    """The move; the null move if it is illegal, None if it is none."""
-    try:
-        move = _move(word)
-        takes_own = board.occupied_co[board.turn] >> move.to_square & 1  # castling as e1h1
-        return move if board.is_legal(move) and not takes_own else board.parse_uci(word)
-    except chess.IllegalMoveError:
-        return chess.Move.null()
-    except ValueError:
-        return None
+def _play(board: chess.Board, word: str, *, last: bool) -> str:
+    """Make a move that is written as UCI, unless it is the last, and give it as python-chess would.
+
+    Whether it leaves the king in check is asked when it is made: that is faster.
+
+    Raises:
+        IllegalMoveError: it is illegal; the board is as before.
+        ValueError: it is no move.
+    """
+    move = _move(word)
+    takes_own = board.occupied_co[board.turn] >> move.to_square & 1  # castling as e1h1
+    if takes_own or not (board.is_legal(move) if last else board.is_pseudo_legal(move)):
+        move = board.parse_uci(word)
+        if not move:
+            raise chess.IllegalMoveError(word)  # the null move, which python-chess lets pass
+        word = move.uci()
+    if last:
+        return word
+    board.push(move)
+    if board.was_into_check():
+        board.pop()
+        raise chess.IllegalMoveError(word)
+    return word
 
 
 def _short(text: str, longest: int = 90) -> str:

@@ -270,7 +270,7 @@ def test_a_part_made_from_other_rows_is_made_again(tmp_path, expected):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop_after=2)
     partial = store.partial_path(tmp_path / "out.parquet")
-    (partial / "part-000000.parquet").write_bytes((partial / "part-000001.parquet").read_bytes())
+    (partial / "part-000000.arrow").write_bytes((partial / "part-000001.arrow").read_bytes())
     _, worked = run(tmp_path)
     assert worked == [0, 2, 3, 4, 5, 6]
     assert files(tmp_path) == expected[".parquet"]
@@ -279,7 +279,7 @@ def test_a_part_made_from_other_rows_is_made_again(tmp_path, expected):
 def test_a_damaged_part_is_made_again(tmp_path, expected):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop_after=2)
-    (store.partial_path(tmp_path / "out.parquet") / "part-000001.parquet").write_bytes(b"PAR1")
+    (store.partial_path(tmp_path / "out.parquet") / "part-000001.arrow").write_bytes(b"ARROW1")
     _, worked = run(tmp_path)
     assert worked == [1, 2, 3, 4, 5, 6]
     assert files(tmp_path) == expected[".parquet"]

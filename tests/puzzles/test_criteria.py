@@ -71,9 +71,9 @@ def test_thresholds_are_those_given():
 
 
 def test_the_least_of_the_solver_s_moves_is_known_only_when_all_are():
-    assert strong_minimum(puzzle(plies=5), answers({0: 0.9, 1: 0.1, 2: 0.6, 4: 0.7})) == 0.6
-    assert strong_minimum(puzzle(plies=5), answers({0: 0.9, 2: 0.6})) is None
-    assert strong_minimum(puzzle(plies=1), answers({0: 0.3})) == 0.3
+    assert strong_minimum(5, answers({0: 0.9, 1: 0.1, 2: 0.6, 4: 0.7})) == 0.6
+    assert strong_minimum(5, answers({0: 0.9, 2: 0.6})) is None
+    assert strong_minimum(1, answers({0: 0.3})) == 0.3
 
 
 def test_the_presets_have_the_paper_s_thresholds():

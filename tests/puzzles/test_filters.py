@@ -414,7 +414,7 @@ def test_ctrl_c_leaves_finished_parts_and_no_process(folder, tmp_path):
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 20
         while (
-            not list(store.partial_path(out).glob("part-*.parquet")) and time.monotonic() < deadline
+            not list(store.partial_path(out).glob("part-*.arrow")) and time.monotonic() < deadline
         ):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -422,7 +422,7 @@ def test_ctrl_c_leaves_finished_parts_and_no_process(folder, tmp_path):
         assert process.stderr is not None
         assert "KeyboardInterrupt" in process.stderr.read()
     assert not out.exists()
-    parts = len(list(store.partial_path(out).glob("part-*.parquet")))
+    parts = len(list(store.partial_path(out).glob("part-*.arrow")))
     assert parts > 0
     told = []
     run(

@@ -21,7 +21,7 @@ from leela_probe.files.store import Chunk
 from leela_probe.positions.planes import History, InputFormat
 from leela_probe.puzzles import filters, lichess, plies
 from leela_probe.puzzles.cascade import Judged
-from leela_probe.puzzles.criteria import Criteria
+from leela_probe.puzzles.criteria import Criteria, verdict
 from leela_probe.puzzles.lichess import MalformedRow, NotAPuzzleDumpError, Puzzle, Row
 
 ROWS = random_rows(3, 40)
@@ -358,10 +358,14 @@ def judge_alone(row):
             board.push_uci(move)
         plies.encode([(0, answer, range(len(answer.moves) - 1))], VIEW)
     judged = Judged(
-        chunk=Chunk(index=0, fingerprint="", rows=[row]), puzzles=[answer], weak=[{}], strong=[{}]
+        chunk=Chunk(index=0, fingerprint="", rows=[row]),
+        puzzles=[answer],
+        verdicts=[verdict(answer, Criteria(), weak={}, strong={})],
+        weak=[{}],
+        strong=[{}],
     )
     written = io.BytesIO()
-    tables.write_csv(written, filters.SCHEMA, [filters._table(judged, Criteria(plies=0))])
+    tables.write_csv(written, filters.SCHEMA, [filters._table(judged)])
     header, line = written.getvalue().decode().rstrip("\n").split("\n")
     (again,) = csv.DictReader([header, line])
     assert again["line"] == "2"
