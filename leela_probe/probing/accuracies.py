@@ -274,17 +274,5 @@ def _estimates(
                 sums, confidence=confidence, resamples=resamples, seed=seed
             )
         )
-        parts.append(
-            pd.DataFrame(
-                {
-                    "n": found.n,
-                    "clusters": found.clusters,
-                    "accuracy": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "interval": found.interval,
-                    "reason": pd.array(list(found.reason), dtype=object),
-                }
-            )
-        )
+        parts.append(pd.DataFrame(found.columns("accuracy")))
     return pd.concat(parts, ignore_index=True)

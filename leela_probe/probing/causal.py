@@ -140,15 +140,7 @@ def summary(
         resamples=resamples,
         seed=seed,
     )
-    return found.assign(
-        n=estimates.n,
-        clusters=estimates.clusters,
-        effect=estimates.value,
-        low=estimates.low,
-        high=estimates.high,
-        interval=estimates.interval,
-        reason=pd.array(list(estimates.reason), dtype=object),
-    )
+    return found.assign(**estimates.columns("effect"))
 
 
 def _some(

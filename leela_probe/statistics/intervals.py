@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float64, Int64
 
 from leela_probe.statistics.resampling import ClusterSums, add_up, bootstrap_t, draw_weights
@@ -82,6 +84,18 @@ class Estimates:
             interval=self.interval,
             reason=self.reason[location],
         )
+
+    def columns(self, value: str = "estimate") -> dict[str, Any]:
+        """The columns of a table with a row a location, the estimate under the name given."""
+        return {
+            "n": self.n,
+            "clusters": self.clusters,
+            value: self.value,
+            "low": self.low,
+            "high": self.high,
+            "interval": self.interval,
+            "reason": pd.Series(self.reason, dtype=object),
+        }
 
 
 def mean_intervals(

@@ -113,13 +113,7 @@ def choose(
             table.assign(
                 chosen_estimate=seen[best],
                 other_rank=[int((held > held[index]).sum()) + 1 for index in best],
-                n=estimates.n,
-                clusters=estimates.clusters,
-                estimate=estimates.value,
-                low=estimates.low,
-                high=estimates.high,
-                interval=estimates.interval,
-                reason=pd.Series(estimates.reason, dtype=object),
+                **estimates.columns(),
             )
         )
     spearman = _spearman(parts[0].means, parts[1].means)

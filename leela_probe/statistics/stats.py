@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int64
 
 from leela_probe.puzzles.patterns import first_and_third_differ
 from leela_probe.statistics.intervals import (
@@ -21,7 +22,7 @@ from leela_probe.statistics.intervals import (
     share_intervals,
     trimmed_mean_interval,
 )
-from leela_probe.statistics.observations import Observations, observe, per_puzzle
+from leela_probe.statistics.observations import observe, per_puzzle
 
 __all__ = [
     "PERCENTILES",
@@ -70,14 +71,15 @@ def summarise(
         ValueError: as in `observations.observe`, and for an unknown statistic.
     """
     observations = observe(effects, by=by, value=value)
+    keys = observations.keys.assign(statistic=statistic)
     if statistic == "mean":
         estimates = mean_intervals(
             observations.sums(), confidence=confidence, resamples=resamples, seed=seed
         )
-        return _table(observations, estimates, statistic)
+        return _table(keys, estimates, observations.missing)
     if statistic == "share":
         estimates = share_intervals(observations.sums(), confidence=confidence)
-        return _table(observations, estimates, statistic)
+        return _table(keys, estimates, observations.missing)
     if statistic not in ("median", "trimmed mean"):
         raise ValueError(
             f"statistic is {statistic!r}: give 'mean', 'median', 'trimmed mean' or 'share'"
@@ -143,8 +145,8 @@ def layer_curves(
     estimates = mean_intervals(
         observations.sums(), confidence=confidence, resamples=resamples, seed=seed
     )
-    table = _table(observations, estimates, "mean")
-    table.insert(2, "squares", squares)
+    keys = observations.keys.assign(squares=squares, statistic="mean")
+    table = _table(keys, estimates, observations.missing)
     order = np.argsort(observations.locations, kind="stable")
     parts = np.split(
         observations.values[order],
@@ -191,18 +193,8 @@ def percentile_curves(
         values, clusters = observations.at(location)
         found = quantile_intervals(values, clusters, (levels / 100).tolist(), confidence=confidence)
         key = observations.keys.iloc[[location] * len(levels)].reset_index(drop=True)
-        table = key.assign(
-            percentile=levels,
-            n=found.n,
-            clusters=found.clusters,
-            missing=observations.missing[location],
-            estimate=found.value,
-            low=found.low,
-            high=found.high,
-            interval=found.interval,
-            reason=pd.Series(found.reason, dtype=object),
-        )
-        tables.append(table)
+        key["percentile"] = levels
+        tables.append(_table(key, found, observations.missing[location]))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -311,15 +303,9 @@ def flow_text(flow: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _table(observations: Observations, estimates: Estimates, statistic: str) -> pd.DataFrame:
-    return observations.keys.assign(
-        statistic=statistic,
-        n=estimates.n,
-        clusters=estimates.clusters,
-        missing=observations.missing,
-        estimate=estimates.value,
-        low=estimates.low,
-        high=estimates.high,
-        interval=estimates.interval,
-        reason=pd.Series(estimates.reason, dtype=object),
-    )
+def _table(
+    keys: pd.DataFrame, estimates: Estimates, missing: np.int64 | Int64[np.ndarray, " location"]
+) -> pd.DataFrame:
+    table = keys.assign(**estimates.columns())
+    table.insert(table.columns.get_loc("estimate"), "missing", missing)
+    return table
