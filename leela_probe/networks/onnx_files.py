@@ -21,6 +21,7 @@ from leela_probe.positions.planes import InputFormat
 __all__ = [
     "HEADS",
     "check_head",
+    "head",
     "input_format",
     "is_named_so",
     "metadata",
@@ -116,6 +117,11 @@ def input_format(model: onnx.ModelProto, path: Path) -> InputFormat:
     return known[said]
 
 
+def head(notes: Mapping[str, str], kind: str) -> str:
+    """The policy or value head that a model's notes name; the main one if they name none."""
+    return notes.get(f"leela_probe.{kind}_head", HEADS[kind])
+
+
 def check_head(model: onnx.ModelProto, path: Path, kind: str, asked: str | None) -> None:
     """Refuses to take another head from the model than the one it holds.
 
@@ -128,7 +134,7 @@ def check_head(model: onnx.ModelProto, path: Path, kind: str, asked: str | None)
     Raises:
         ValueError: saying which head it holds.
     """
-    held = metadata(model).get(f"leela_probe.{kind}_head", HEADS[kind])
+    held = head(metadata(model), kind)
     if asked not in (None, held):
         raise ValueError(
             f"{path} holds one {kind} head, {held!r}, and {asked!r} is asked for: convert the "

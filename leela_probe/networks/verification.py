@@ -111,12 +111,11 @@ def against_lc0(network: Network, *, tolerance: float = 1e-5) -> Comparison:
         for (fen, moves), board in zip(POSITIONS, boards(POSITIONS), strict=True)
         if any(board.legal_moves) and moves and not (skips and board.root().halfmove_clock)
     ]
-    notes = network.metadata
     answers = lc0_answers.ask(
         network.path,
         positions,
-        policy_head=conversion.lc0_head(notes.get("leela_probe.policy_head", "vanilla")),
-        value_head=notes.get("leela_probe.value_head", "winner"),
+        policy_head=conversion.lc0_head(onnx_files.head(network.metadata, "policy")),
+        value_head=onnx_files.head(network.metadata, "value"),
     )
     compared = boards(positions)
     found = network.evaluate(compared)

@@ -317,8 +317,8 @@ class _Work:
         if not onnx_files.is_named_so(source):
             source = conversion.to_onnx(
                 source,
-                policy_head=network.metadata.get("leela_probe.policy_head", "vanilla"),
-                value_head=network.metadata.get("leela_probe.value_head", "winner"),
+                policy_head=onnx_files.head(network.metadata, "policy"),
+                value_head=onnx_files.head(network.metadata, "value"),
             )
         drawn = scratch / "random.onnx"
         random_weights.write(source, drawn, seed=1000 * self.seed + reader.instance)
