@@ -109,6 +109,7 @@ def render(study: Study, networks: Networks, records: Mapping[str, Record]) -> s
             ("comparison", "Paper and here"), ("exclusions", "Exclusions"), ("costs", "Costs"),
             ("versions", "Versions"),
         ],
+        kept=_kept(study),
         findings=findings,
         caveats=_caveats(study, networks, records, left),
         funnel=[
@@ -197,6 +198,25 @@ def _caveats(
     if study.preset == "jenner2024":
         said.append("Probes follow the paper's own recipe, with its ordered split.")
     return said
+
+
+def _kept(study: Study) -> str:
+    """What the puzzles are asked to be, and what a threshold that all pass does not ask of them."""
+    criteria = study.criteria
+    asked = {
+        "that the weak network does not see them": criteria.hard < 1,
+        "that the strong network solves them": criteria.correct > 0,
+        "that their answer is forced": criteria.forcing > 0,
+    }
+    provided, ignored = (
+        " and ".join([words for words, wanted in asked.items() if wanted is answer])
+        for answer in (True, False)
+    )
+    return (
+        f"Puzzles of {criteria.plies} plies or more are kept"
+        + (f", provided {provided}." if provided else ".")
+        + (f" Not asked here: {ignored}." if ignored else "")
+    )
 
 
 def _settings(study: Study) -> list[tuple[str, str]]:

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from leela_probe.reproduction import drawings
+from leela_probe.networks.network import load
+from leela_probe.puzzles.criteria import Criteria
+from leela_probe.reproduction import drawings, pages
+from leela_probe.reproduction.ledger import Ledger
+from leela_probe.reproduction.study import Networks
 
 CHECK = """<script>addEventListener('load', () => {
   document.title = JSON.stringify({
@@ -57,6 +61,24 @@ def test_the_third_move_is_told_in_parts_with_its_margins(page):
     for words in ("source, true target told", "source, predicted target told",
                   "target, among the best 3", "over random weights", "selectivity"):  # fmt: skip
         assert words in text
+
+
+def puzzles_of(page: str) -> str:
+    (text,) = re.findall(r"<p>(A right first move.*)</p>", page)
+    return text
+
+
+def test_puzzles_are_said_to_be_what_was_asked_of_them(page, finished, cache):
+    assert "are kept. Not asked here: that the weak network does" in puzzles_of(page.read_text())
+    records = {"filter": Ledger(finished.out).record("filter")}
+    networks = Networks(finished, lambda path: load(path, cache=cache))
+
+    def told(**criteria: float) -> str:
+        study = dataclasses.replace(finished, criteria=Criteria(**criteria))
+        return puzzles_of(pages.render(study, networks, records))
+
+    assert "solves them and that their answer is forced. Each then" in told()
+    assert "solves them. Not asked here: that their answer is forced. Each" in told(forcing=0.0)
 
 
 def test_a_figure_that_is_not_drawn_says_why(finished, tmp_path):
