@@ -108,6 +108,7 @@ def best_heads(found: pd.DataFrame, relation: str) -> Table:
         shown.add_column(name, no_wrap=True)
     shown.caption = (
         "elsewhere: the same entry in other puzzles. rank: the entry's among 4,096, the median. "
+        "p: of so many games with such an entry by chance. "
         "nats: pattern times gradient of the first move's log odds, the mean."
     )
     shown.caption_justify = "left"

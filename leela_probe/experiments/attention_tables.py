@@ -1,7 +1,7 @@
 """Attention at the relations of a file of puzzles: one table on disk, and its summary by head.
 
 Rows are written and counted some puzzles at a time, so that memory does not grow with the number of
-puzzles. Stands on `attention_reading`, `puzzles.pairs` and `files.store`.
+puzzles. Stands on `attention_reading`, `puzzles.pairs`, `files.store` and `statistics`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import safetensors.numpy
+from jaxtyping import Int64
 from safetensors import safe_open
-from scipy import stats
 
 from leela_probe.experiments.attention_reading import (
     AT_ONCE,
@@ -33,6 +33,9 @@ from leela_probe.files.store import Finished, Progress
 from leela_probe.networks.network import Network
 from leela_probe.positions.planes import History
 from leela_probe.puzzles import pairs as pair_files
+from leela_probe.statistics.comparisons import beyond_chance
+from leela_probe.statistics.intervals import share_intervals
+from leela_probe.statistics.resampling import ClusterSums, cluster_codes
 
 __all__ = ["SCHEMA", "chance", "parts", "run", "summary"]
 
@@ -195,12 +198,13 @@ def parts(path: str | Path) -> Iterator[pd.DataFrame]:
     Args:
         path: `.parquet` or `.csv`.
     """
-    wanted = ["layer", "head", "relation", *_MEANS, "rank", "same_square"]
+    whose = ["puzzle_id", "game_id"]
+    wanted = [*whose, "layer", "head", "relation", *_MEANS, "rank", "same_square"]
     if Path(path).suffix == ".csv":
         with pd.read_csv(path, usecols=wanted, chunksize=_ROWS_AT_ONCE) as some:
             yield from some
         return
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=whose) as file:
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):
             yield batch.to_pandas()
 
@@ -214,37 +218,46 @@ def summary(
     """Each head's attention by relation, over puzzles, beside the exact chance level of its rank.
 
     Args:
-        table: of `measure`, or some rows of it at a time; see `parts`.
+        table: of `measure`, or some rows of it at a time; see `parts`. All heads of a relation
+            have the same puzzles.
         tops: an entry counts as found if it is among so many.
         differing: leave out relations of a square with itself.
 
     Returns:
         A row for each layer, head and relation: means of `attention`, `elsewhere` and
-        `attribution`, the median `rank` (2048.5 by chance), and for each `top` the share of puzzles
-        `top1` with its chance level `chance1` and `p1`, the probability of so many or more puzzles
-        (binomial tail, puzzles independent; multiply by heads and relations tried). `n` puzzles.
+        `attribution`, the median `rank` (2048.5 by chance), `n` puzzles in `clusters` games, and
+        for each `top` the share of puzzles `top1` with its interval by game, `low1` and `high1`
+        (see `intervals.share_intervals`), its chance level `chance1` and `p1`, the probability by
+        chance of so many games with one (see `comparisons.beyond_chance`; multiply by heads and
+        relations tried).
 
     Raises:
-        ValueError: if nothing is left of the table.
+        ValueError: if nothing is left of the table, or heads of one relation have other puzzles.
     """
-    tally = _Tally()
+    tally = _Tally(tops)
     for some in [table] if isinstance(table, pd.DataFrame) else table:
         tally.add(some[~some["same_square"]] if differing else some)
     if not tally.places:
         raise ValueError("no relation is left: every query is its own key in these puzzles")
-    return tally.summary(tops)
+    return tally.summary()
 
 
 class _Tally:
     """Sums, counts and ranks of each layer, head and relation, some rows at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, tops: Sequence[int]) -> None:
+        self.tops = tops
         self.places: dict[tuple[int, int, str], int] = {}
+        self.games: dict[tuple[str, object], int] = {}
         self.ranks = np.zeros((0, ENTRIES + 1), dtype=np.int32)
         self.sums = np.zeros((0, len(_MEANS)))
         self.counts = np.zeros((0, len(_MEANS)), dtype=np.int64)
+        self.hits = [np.zeros((3, 0), dtype=np.int32)]  # place, game and rank
+        self.rows: list[pd.Series] = []  # how many, by relation and game
 
     def add(self, rows: pd.DataFrame) -> None:
+        if rows.empty:
+            return
         names = rows[["layer", "head", "relation"]].astype({"relation": object})
         number = names.groupby(["layer", "head", "relation"], sort=False).ngroup().to_numpy()
         distinct = names.drop_duplicates().itertuples(index=False, name=None)
@@ -255,12 +268,28 @@ class _Tally:
             self.ranks = np.pad(self.ranks, ((0, more), (0, 0)))
             self.sums = np.pad(self.sums, ((0, more), (0, 0)))
             self.counts = np.pad(self.counts, ((0, more), (0, 0)))
-        np.add.at(self.ranks, (place, rows["rank"].to_numpy(np.int64)), 1)
+        rank = rows["rank"].to_numpy(np.int64)
+        np.add.at(self.ranks, (place, rank), 1)
         values = rows[list(_MEANS)].to_numpy(np.float64)
         np.add.at(self.sums, place, np.nan_to_num(values))
         np.add.at(self.counts, place, ~np.isnan(values))
+        game = self._game(rows)
+        near = rank <= max(self.tops, default=0)
+        self.hits.append(np.stack([place, game, rank])[:, near].astype(np.int32))
+        asked = pd.DataFrame({"relation": names["relation"].to_numpy(), "game": game})
+        self.rows.append(asked.value_counts())
 
-    def summary(self, tops: Sequence[int]) -> pd.DataFrame:
+    def _game(self, rows: pd.DataFrame) -> Int64[np.ndarray, " row"]:
+        """The number of each row's game, or of its puzzle where that has none."""
+        codes = cluster_codes(rows["puzzle_id"], rows["game_id"])
+        first = rows.iloc[np.unique(codes, return_index=True)[1]]
+        keys = [
+            ("puzzle", puzzle) if pd.isna(game) else ("game", game)
+            for puzzle, game in zip(first["puzzle_id"], first["game_id"], strict=True)
+        ]
+        return np.array([self.games.setdefault(key, len(self.games)) for key in keys])[codes]
+
+    def summary(self) -> pd.DataFrame:
         found = pd.DataFrame(list(self.places), columns=["layer", "head", "relation"])
         known = np.where(self.counts > 0, self.counts, np.nan)
         found[list(_MEANS)] = self.sums / known
@@ -269,9 +298,27 @@ class _Tally:
         middle = [(upto >= half[:, None]).argmax(axis=1) for half in ((n + 1) // 2, n // 2 + 1)]
         found["rank"] = np.mean(middle, axis=0)
         found["n"] = n
-        for top in tops:
-            level = chance(top)
-            found[f"top{top}"] = upto[:, top] / n
-            found[f"chance{top}"] = level
-            found[f"p{top}"] = stats.binom.sf(upto[:, top] - 1, n, level)
+        found["clusters"] = 0
+        rows = pd.concat(self.rows).groupby(level=[0, 1]).sum()
+        place, game, rank = np.concatenate(self.hits, axis=1)
+        for relation, places in found.groupby("relation").indices.items():
+            if len(np.unique(n[places])) > 1:
+                raise ValueError(f"heads have different puzzles at {relation}: give all of each")
+            asked = rows.loc[relation] // len(places)
+            counts = np.zeros((len(self.games), 1))
+            counts[asked.index, 0] = asked
+            found.loc[places, "clusters"] = len(asked)
+            column = np.full(len(found), -1)
+            column[places] = np.arange(len(places))
+            for top in self.tops:
+                own = (rank <= top) & (column[place] >= 0)
+                sums = np.zeros((len(self.games), len(places)))
+                np.add.at(sums, (game[own], column[place[own]]), 1.0)
+                tallied = ClusterSums(sums=sums, counts=counts)
+                share = share_intervals(tallied)
+                found.loc[places, f"top{top}"] = share.value
+                found.loc[places, f"low{top}"] = share.low
+                found.loc[places, f"high{top}"] = share.high
+                found.loc[places, f"chance{top}"] = chance(top)
+                found.loc[places, f"p{top}"] = beyond_chance(tallied, chance(top))
         return found

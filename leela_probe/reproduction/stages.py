@@ -258,7 +258,10 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             title="what every head has at the entries between the targets",
             inputs=strong,
             needs=("corrupt",),
-            options={name: running[name] for name in ("device", "dtype", "history", "seed")},
+            options={
+                **{name: running[name] for name in ("device", "dtype", "history", "seed")},
+                "independent": "games",
+            },
             code=versions,
             makes=("relations.parquet",),
             run=partial(works.relations, study, networks, shown),

@@ -109,7 +109,8 @@ def make(study: Study) -> Outcome:
             **draws,
         )
     if (relations := finished(study, "relations.parquet")) is not None:
-        made["relations"] = _with_intervals(pd.read_parquet(relations))
+        of_largest = {"low1": "low", "high1": "high"}
+        made["relations"] = pd.read_parquet(relations).rename(columns=of_largest)
     paths = [folder / f"{name}.csv" for name in made]
     for path, table in zip(paths, made.values(), strict=True):
         write(table, path)
@@ -172,13 +173,6 @@ def skip_rules(pairs: Sequence[Pair]) -> pd.DataFrame:
         for rule, count in kept_by.items()
     ]  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _with_intervals(relations: pd.DataFrame) -> pd.DataFrame:
-    """The table of `attention_reading.summary` with the interval of `top1`."""
-    counts = (relations["top1"] * relations["n"]).round().astype(int)
-    ends = [_share_interval(count, n) for count, n in zip(counts, relations["n"], strict=True)]
-    return relations.join(pd.DataFrame(ends, index=relations.index))
 
 
 def _share_interval(count: int, total: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Tests: the same puzzles under two interventions, and many heads at once.
+"""Tests: the same puzzles under two interventions, many heads at once, hits beyond chance.
 
 A best head out of 360 looks good by being the best. `family` says what survives that, either with
 the step-down maximum of t (Westfall and Young; Romano and Wolf) or with Holm's and
@@ -30,6 +30,7 @@ __all__ = [
     "MIN_SPREAD",
     "PairedComparison",
     "benjamini_hochberg",
+    "beyond_chance",
     "family",
     "holm",
     "interactions",
@@ -236,6 +237,39 @@ def benjamini_hochberg(p: Float64[np.ndarray, " test"]) -> Float64[np.ndarray, "
     if tests.any():
         adjusted[tests] = false_discovery_control(p[tests])
     return adjusted
+
+
+def beyond_chance(hits: ClusterSums, level: float) -> Float64[np.ndarray, " location"]:
+    """The probability of hits in so many games or more, if a puzzle is one by chance alone.
+
+    Puzzles of one game may depend on each other in any way: that any of m hits has a probability of
+    m times the chance at most, which is what a game is given. Where each game has one puzzle this
+    is the binomial tail. Not corrected for the number of locations.
+
+    Args:
+        hits: how many of a game's puzzles are hits, at each location.
+        level: the chance of one puzzle.
+
+    Example:
+        >>> sums, one = np.repeat([[1.0], [0.0]], [3, 7], axis=0), np.ones((10, 1))
+        >>> games = [ClusterSums(sums=sums, counts=n * one) for n in (1, 2)]
+        >>> [round(float(beyond_chance(each, 0.05)[0]), 4) for each in games]
+        [0.0115, 0.0702]
+    """
+    from scipy.stats import binom
+
+    with_hits = np.count_nonzero(hits.sums, axis=0)
+    sizes, kind = np.unique(hits.counts, axis=1, return_inverse=True)
+    kind = np.broadcast_to(kind.ravel(), len(with_hits))
+    p = np.empty(len(with_hits))
+    for number, puzzles in enumerate(sizes.T):
+        chance = np.ones(1)
+        for size, games in zip(*np.unique(puzzles, return_counts=True), strict=True):
+            some = binom.pmf(np.arange(games + 1), games, min(size * level, 1.0))
+            chance = np.convolve(chance, some)
+        tail = np.minimum(np.cumsum(chance[::-1])[::-1], 1.0)
+        p[kind == number] = tail[with_hits[kind == number]]
+    return p
 
 
 def interactions(

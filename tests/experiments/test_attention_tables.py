@@ -117,6 +117,7 @@ def test_the_chance_level_is_that_of_a_simulation():
 
 
 def test_the_summary_counts_puzzles_and_their_probability_by_chance(table):
+    table = table.assign(game_id=table["puzzle_id"])
     found = attention_tables.summary(table, tops=(64, 410))
     rows = table[~table["same_square"]]
     for row in found.sample(20, random_state=1).itertuples():
@@ -136,6 +137,24 @@ def test_the_summary_counts_puzzles_and_their_probability_by_chance(table):
         assert row.p410 == pytest.approx(tail)
     both = attention_tables.summary(table, differing=False)
     assert both["n"].sum() > found["n"].sum()
+
+
+def test_another_puzzle_of_each_game_that_says_the_same_makes_nothing_more_certain(table):
+    alone = table.assign(game_id=None)
+    again = alone.assign(puzzle_id=alone["puzzle_id"] + " again")
+    both = pd.concat([alone, again]).assign(game_id=[*alone["puzzle_id"]] * 2)
+    one, two = (attention_tables.summary(each, tops=(64,)) for each in (alone, both))
+    assert two["n"].tolist() == (2 * one["n"]).tolist()
+    assert two["clusters"].tolist() == one["clusters"].tolist() == one["n"].tolist()
+    assert (two["p64"] > one["p64"] - 1e-9).all()
+    for name in ("top64", "low64", "high64"):
+        np.testing.assert_allclose(two[name], one[name])
+
+
+def test_heads_with_different_puzzles_are_refused(table):
+    some = table[(table["head"] > 0) | (table["puzzle_id"] != "backrank")]
+    with pytest.raises(ValueError, match=r"heads have different puzzles at .->.*: give all"):
+        attention_tables.summary(some)
 
 
 def test_a_summary_of_parts_is_that_of_the_whole(table):

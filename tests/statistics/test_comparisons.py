@@ -12,6 +12,7 @@ from leela_probe.statistics.comparisons import (
     _step_down,
     _tests,
     benjamini_hochberg,
+    beyond_chance,
     family,
     holm,
     interactions,
@@ -19,7 +20,7 @@ from leela_probe.statistics.comparisons import (
     paired_text,
 )
 from leela_probe.statistics.observations import Observations
-from leela_probe.statistics.resampling import bootstrap_t
+from leela_probe.statistics.resampling import ClusterSums, bootstrap_t
 
 
 def null_heads(kind: str, games: int, seed: int, heads: int = 360) -> Observations:
@@ -238,6 +239,34 @@ def test_equal_pairs_have_no_p_value_and_strangers_no_comparison() -> None:
         paired(same, one_row_a_puzzle(np.arange(20.0), prefix="q"))
     with pytest.raises(ValueError, match=r"every difference .* is missing"):
         paired(same, same.assign(effect=np.nan))
+
+
+@pytest.mark.parametrize("together", [0.0, 0.4, 1.0])
+def test_chance_is_not_exceeded_too_often_however_the_puzzles_of_a_game_depend(
+    together: float,
+) -> None:
+    sizes, level, tables = game_sizes(100, seed=3), 0.02, 20_000
+    generator = np.random.default_rng(0)
+    game = np.repeat(np.arange(100), sizes)
+    shared = generator.random((100, tables))[game]
+    own = generator.random((len(game), tables))
+    hits = np.where(generator.random((len(game), 1)) < together, shared, own) < level
+    starts = np.r_[0, np.cumsum(sizes)[:-1]]
+    sums = np.add.reduceat(hits.astype(float), starts, axis=0)
+    p = beyond_chance(ClusterSums(sums=sums, counts=sizes[:, None].astype(float)), level)
+    for bound in (0.01, 0.05, 0.2):
+        assert np.mean(p <= bound) < bound + 4 * (bound * (1 - bound) / tables) ** 0.5
+    by_puzzle = scipy_stats.binom.sf(hits.sum(axis=0) - 1, len(game), level)
+    assert together < 1 or np.mean(by_puzzle <= 0.01) > 0.03
+
+
+def test_hits_of_games_with_one_puzzle_have_the_binomial_tail() -> None:
+    counts = np.ones((30, 2))
+    counts[20:, 1] = 0
+    sums = np.zeros((30, 2))
+    sums[:4, 0], sums[:2, 1] = 1, 1
+    p = beyond_chance(ClusterSums(sums=sums, counts=counts), 0.03)
+    assert p == pytest.approx(scipy_stats.binom.sf([3, 1], [30, 20], 0.03))
 
 
 def test_interactions_tell_redundancy_from_synergy() -> None:
