@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -52,6 +53,7 @@ Where it has a method `kept`, that is told instead of parts that an earlier run 
 
 Facts = Callable[[Iterator[pyarrow.Table]], Mapping[str, object]]
 FINGERPRINT = b"fingerprint"
+_BESIDE = "beside-"
 _BEGUN = ("manifest.json", "plan.json")  # what an unfinished run is of, the later one first
 
 
@@ -305,7 +307,9 @@ class Stage:
     def _clear(self) -> None:
         """Empty the folder; what says how far it is goes last."""
         for file in list(self._partial.iterdir()):
-            if file.name not in (*_BEGUN, "lock"):
+            if file.is_dir():
+                shutil.rmtree(file)
+            elif file.name not in (*_BEGUN, "lock"):
                 file.unlink()
         for name in reversed(_BEGUN):
             (self._partial / name).unlink(missing_ok=True)
@@ -361,6 +365,14 @@ class Stage:
         self._count(marked)
         self._tell(chunk.rows, self._progress)
 
+    def beside(self, name: str) -> Path:
+        """Where to write what shall lie beside the table under a name: a file or a folder.
+
+        It is moved there with the table, in place of an earlier one, and dropped where the parts
+        are. The manifest has the SHA-256 of files.
+        """
+        return self._partial / f"{_BESIDE}{name}"
+
     @property
     def counts(self) -> dict[str, int]:
         """How many rows of each verdict the finished parts hold."""
@@ -392,7 +404,7 @@ class Stage:
     # The end
 
     def finish(self, facts: Facts | None = None) -> Finished:
-        """Join the parts, put the table and the manifest in their places, remove the folder.
+        """Join the parts, put table and manifest in their places, and what goes `beside` them.
 
         Args:
             facts: what else the manifest says of the table, given its pieces in order.
@@ -410,6 +422,11 @@ class Stage:
             table = self._partial / f"table.{self.path.suffix[1:]}"
             if table.exists():
                 os.replace(table, self.path)
+            for made in self._partial.glob(f"{_BESIDE}*"):
+                place = self.path.with_name(made.name.removeprefix(_BESIDE))
+                if made.is_dir() and place.is_dir():
+                    shutil.rmtree(place)
+                os.replace(made, place)
             disk.write(
                 manifest_path(self.path),
                 lambda file: file.write(_json(manifest)),
@@ -438,6 +455,13 @@ class Stage:
             "rows": self._rows,
             "counts": self.counts,
         }
+        beside = {
+            made.name.removeprefix(_BESIDE): disk.sha256(made)
+            for made in sorted(self._partial.glob(f"{_BESIDE}*"))
+            if made.is_file()
+        }
+        if beside:
+            manifest["beside"] = beside
         if facts is not None:
             manifest["facts"] = dict(facts(tables.joined(parts)))
         self._write("manifest.json", lambda file: file.write(_json(manifest)))

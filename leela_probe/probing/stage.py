@@ -164,7 +164,8 @@ def run(
     Raises:
         KeyError: if the network has no such sites.
         OSError: if the activations do not fit on the disk.
-        FileExistsError, ValueError: what `store.Stage`, `pairs.read` and `plan` refuse.
+        FileExistsError, ValueError: what `store.Stage`, `pairs.read` and `plan` refuse; and if the
+            probes in the folder are not those of its table.
     """
     say = told or (lambda text: None)
     found = pair_files.read(puzzles)[:limit]
@@ -201,9 +202,10 @@ def run(
         "device": network.device.type,
         "input_format": int(network.input_format),
     }
-    earlier = _finished(folder / PREDICTIONS, puzzles, network, options)
-    if earlier is not None and not overwrite:
-        return earlier, asked
+    if not overwrite:
+        earlier = _finished(folder / PREDICTIONS, puzzles, network, options)
+        if earlier is not None:
+            return earlier, asked
     work = _Work(network, asked, sites, recipe, folder, dtype, history, batch_size, seed, say)
     with store.Stage(
         folder / PREDICTIONS,
@@ -220,7 +222,7 @@ def run(
                 shutil.rmtree(left, ignore_errors=True)
             for chunk in stage.unfinished(readers, size=1, total=len(readers)):
                 (reader,) = chunk.rows
-                stage.add(chunk, work.predictions(reader, keep=keep_activations))
+                stage.add(chunk, work.predictions(reader, stage.beside, keep=keep_activations))
         return stage.finish(), asked
 
 
@@ -235,6 +237,13 @@ def _finished(
     same = hashes == {"puzzles": disk.sha256(puzzles), "network": network.sha256}
     if not same or manifest["options"] != json.loads(json.dumps(options)):
         return None
+    probes = path.with_name(PROBES)
+    said = manifest.get("beside", {}).get(PROBES)
+    if said is not None and probes.is_file() and disk.sha256(probes) != said:
+        raise ValueError(
+            f"{probes} holds other probes than those that made {path.name}: make both anew "
+            "(overwrite), or put the right file back"
+        )
     return Finished(
         path=path, manifest_path=beside, rows=manifest["rows"], counts=manifest["counts"]
     )
@@ -263,7 +272,9 @@ class _Work:
     seed: int
     say: Told
 
-    def predictions(self, reader: _Reader, *, keep: bool) -> pyarrow.Table:
+    def predictions(
+        self, reader: _Reader, beside: Callable[[str], Path], *, keep: bool
+    ) -> pyarrow.Table:
         plan = self.plan
         if reader.control == CONTROLS[3]:
             self.say("baselines without a network")
@@ -271,7 +282,6 @@ class _Work:
         own = reader.control == CONTROLS[0]
         name = reader.control if not own else self.network.name
         name = f"{name} {reader.instance}" if reader.instance else name
-        kept = self.folder / "activations"
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=_SCRATCH) as scratch:
             place = Path(scratch, "activations")
             sites = ["input"] if reader.control == CONTROLS[2] else list(self.sites)
@@ -298,11 +308,12 @@ class _Work:
                 told=lambda done, most: self.say(f"{name}: epoch {done} of at most {most}"),
             )
             if own:
-                probe_files.write(trained, self.folder / PROBES)
+                probe_files.write(trained, beside(PROBES))
             table = predictions.of_probes(
                 trained, rows, plan.pairs, questions, plan.splits, seed=self.seed
             )
             if own and keep:
+                kept = beside("activations")
                 shutil.rmtree(kept, ignore_errors=True)
                 place.rename(kept)
         return baselines.label(

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -25,9 +26,10 @@ def input_file(folder, content="input"):
 
 
 def run(
-    folder, *, ending=".parquet", stop_after=None, rows=ROWS, options=None, facts=None, **keywords
-):
-    """Squares of numbers, in parts of eight."""
+    folder, *, ending=".parquet", stop_after=None, rows=ROWS, options=None, facts=None, beside=None,
+    **keywords,
+):  # fmt: skip
+    """Squares of numbers, in parts of eight; with a text beside them, in a file and a folder."""
     worked = []
     with store.Stage(
         Path(folder) / f"out{ending}",
@@ -43,6 +45,10 @@ def run(
                 if len(worked) == stop_after:
                     raise KeyboardInterrupt
                 worked.append(chunk.index)
+                if beside is not None and chunk.index == 0:
+                    stage.beside("notes.txt").write_text(beside)
+                    stage.beside("notes").mkdir(exist_ok=True)
+                    (stage.beside("notes") / "more.txt").write_text(beside)
                 stage.add(
                     chunk,
                     pyarrow.table(
@@ -173,6 +179,54 @@ def test_a_crash_at_any_change_to_the_disk_changes_nothing_in_the_end(
         except FileExistsError:  # it crashed after everything was in place
             assert not store.partial_path(folder / f"out{ending}").exists()
         assert files(folder) == expected[ending], f"crash at step {step}"
+    assert step > 30
+
+
+def notes(folder):
+    return [(folder / name).read_text() for name in ("notes.txt", "notes/more.txt")]
+
+
+def test_what_lies_beside_the_table_is_replaced_with_it(tmp_path):
+    run(tmp_path, beside="old")
+    new = {"options": {"power": 3}, "beside": "new", "overwrite": True}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2, **new)
+    assert notes(tmp_path) == ["old", "old"]
+    finished, _ = run(tmp_path, **new)
+    assert notes(tmp_path) == ["new", "new"]
+    manifest = json.loads(finished.manifest_path.read_text())
+    assert manifest["beside"] == {"notes.txt": hashlib.sha256(b"new").hexdigest()}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "notes", "notes.txt", "numbers.txt", "out.parquet", "out.parquet.manifest.json",
+    }  # fmt: skip
+
+
+def test_what_goes_beside_a_table_that_is_dropped_is_dropped_too(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2, beside="old")
+    run(tmp_path, options={"power": 3}, overwrite=True)
+    assert not (tmp_path / "notes.txt").exists()
+    assert not (tmp_path / "notes").exists()
+
+
+def test_a_crash_leaves_the_old_beside_the_old_or_goes_on_to_the_new(tmp_path_factory):
+    new = {"options": {"power": 3}, "beside": "new", "overwrite": True}
+    step = 0
+    while True:
+        step += 1
+        folder = tmp_path_factory.mktemp("crash")
+        run(folder, beside="old")
+        with pytest.MonkeyPatch.context() as patch:
+            reached = crash_at(patch, step)
+            with contextlib.suppress(Crash):
+                run(folder, **new)
+            if reached() < step:
+                break
+        if not store.partial_path(folder / "out.parquet").exists():
+            manifest = json.loads((folder / "out.parquet.manifest.json").read_text())
+            assert notes(folder) == ["old" if manifest["options"]["power"] == 2 else "new"] * 2
+        run(folder, **new)
+        assert notes(folder) == ["new", "new"], f"crash at step {step}"
     assert step > 30
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -123,6 +124,40 @@ def test_a_finished_table_of_the_same_plan_is_left_as_it_is(done, network, puzzl
     assert finished.path.stat().st_mtime_ns == stamp
     with pytest.raises((FileExistsError, PlanChangedError), match="finished"):
         stage.run(network("attention"), puzzles, folder, recipe=QUICK, random_networks=0)
+
+
+def test_a_run_to_overwrite_that_is_cut_off_leaves_the_earlier_result_whole(
+    done, network, puzzles, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    (out / "activations").mkdir()
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    settings = {"recipe": QUICK, "random_networks": 0, "keep_activations": True, "seed": 1}
+
+    def cut(*arguments, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(baselines, "predictions", cut)  # the last part
+        with pytest.raises(KeyboardInterrupt):
+            stage.run(network("attention"), puzzles, out, overwrite=True, **settings)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    assert not any((out / "activations").iterdir())
+    finished, _ = stage.run(network("attention"), puzzles, out, overwrite=True, **settings)
+    assert probe_files.read(out / stage.PROBES).questions[0] == "target 3"
+    assert (out / "activations" / "manifest.json").is_file()
+    assert not store.partial_path(finished.path).exists()
+
+
+def test_probes_that_are_not_those_of_the_table_are_noticed(done, network, puzzles, tmp_path):
+    out, settings = tmp_path / "out", {"recipe": QUICK, "plies": [2, 3], "random_networks": 2}
+    shutil.copytree(done[0], out)
+    (out / stage.PROBES).write_bytes(b"of another run")
+    with pytest.raises(ValueError, match=r"safetensors holds other probes than those that made pr"):
+        stage.run(network("attention"), puzzles, out, **settings)
+    stage.run(network("attention"), puzzles, out, overwrite=True, **settings)
+    assert (out / stage.PROBES).read_bytes() == (done[0] / stage.PROBES).read_bytes()
 
 
 def test_the_papers_preset_runs_with_its_seeds_and_its_order(network, puzzles, tmp_path):
