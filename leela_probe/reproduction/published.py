@@ -189,10 +189,14 @@ def _found(number: Published, table: pd.DataFrame) -> Found | None:
         return _rank(number, rows)
     note = ""
     if number.kind == "peak":
+        early = rows["layer"] < 0
+        if early.all():
+            return None
+        rows = rows[~early]
         row = rows.loc[rows[number.column].idxmax()]
-        at = row["layer"]
-        place = "" if pd.isna(at) else "before layer 0" if at < 0 else f"layer {int(at)}"
-        note = f"{place}, chosen for being largest".lstrip(", ")
+        note = "" if pd.isna(row["layer"]) else f"layer {int(row['layer'])}, "
+        note += "chosen for being largest"
+        note += "; without the place before layer 0, which the paper lacks" if early.any() else ""
     else:
         row = rows.iloc[0]
     return Found(

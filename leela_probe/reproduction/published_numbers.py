@@ -27,8 +27,8 @@ class Published:
         table: the table of the study that has it; None if no study does, see `missing`.
         where: values of columns that choose the row.
         column: the column with the estimate.
-        kind: how it is read: "cell", "peak" (largest over rows), "rank" (place of the row's head),
-            "sum" (of several rows).
+        kind: how it is read: "cell", "peak" (largest over layers, without what comes before
+            layer 0), "rank" (place of the row's head), "sum" (of several rows).
         missing: why no study has it, for those that are not part of one.
         shape: the number is of a layer or head of the paper's network.
         detail: one of a long list: a pattern, a point of a curve, a head of a table.

@@ -119,6 +119,27 @@ def test_a_pattern_that_no_puzzle_has_is_a_share_of_none():
     assert rare["agrees"] == "too wide to tell"
 
 
+def test_the_largest_over_layers_leaves_out_what_comes_before_them_as_the_paper_does():
+    (peak,) = [each for each in NUMBERS if each.what == "the same out of random weights"]
+    rows = pd.DataFrame(
+        [
+            {**peak.where, "layer": layer, "accuracy": value, "low": value - 0.01,
+             "high": value + 0.01, "n": 100}
+            for layer, value in ((-1, 0.3), (0, 0.14), (1, 0.16))
+        ]
+    )  # fmt: skip
+    largest = "layer 1, chosen for being largest"
+    for table, note in (
+        (rows, f"{largest}; without the place before layer 0, which the paper lacks"),
+        (rows[1:], largest),
+    ):
+        found = published.compare({"probes": table}.get, same_shape=True)
+        row = found[found["what"] == peak.what].iloc[0]
+        assert (row["here"], row["agrees"], row["note"]) == (0.16, "yes", note)
+    found = published.compare({"probes": rows[:1]}.get, same_shape=True)
+    assert found[found["what"] == peak.what].iloc[0]["agrees"] == "not run"
+
+
 def number(**more):
     return Published(experiment="E", what="", value=0.1, source="", **more)
 
