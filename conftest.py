@@ -21,8 +21,6 @@ from leela_probe.weights.architectures import PRESETS
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # in the processes that tests start
 
-SMALL = tuple(name for name in PRESETS if name not in ("attention-10x256", "attention-15x768"))
-
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

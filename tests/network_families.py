@@ -1,4 +1,9 @@
-"""The presets of random networks that stand for every family."""
+"""The presets of random networks that tests go through."""
+
+from leela_probe.weights.architectures import PRESETS
+
+# All but the two of real size.
+SMALL = tuple(name for name in PRESETS if name not in ("attention-10x256", "attention-15x768"))
 
 # One of every family; the presets left out differ from these in an activation function.
 FAMILIES = (

@@ -210,6 +210,18 @@ def test_every_module_begins_by_saying_what_it_is_for():
     assert [name for name, tree in modules().items() if not ast.get_docstring(tree)] == []
 
 
+def test_tests_import_nothing_from_a_conftest():
+    # there are several of that name: which one is found depends on the folders that pytest is given
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        names = {
+            name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (getattr(node, "module", None), *(alias.name for alias in node.names))
+        }
+        assert "conftest" not in names, f"{path} imports from a conftest"
+
+
 def test_importing_the_package_imports_nothing_else():
     rooms = "".join(f", leela_probe.{room}" for room in ROOMS)
     before, after = loaded_after(""), loaded_after(f"import leela_probe{rooms}")

@@ -5,9 +5,9 @@ import io
 import chess
 import numpy as np
 import pytest
+from network_families import SMALL
 from rich.console import Console
 
-from conftest import SMALL
 from leela_probe.commands import listings
 from leela_probe.networks.verification import Comparison
 from leela_probe.weights.architectures import PRESETS

@@ -5,8 +5,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from network_families import SMALL
 
-from conftest import SMALL
 from leela_probe.networks.graph import Graph
 
 HEADS = ("/output/policy", "/output/wdl")

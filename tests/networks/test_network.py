@@ -5,8 +5,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from network_families import SMALL
 
-from conftest import SMALL
 from leela_probe.networks import conversion, lc0_answers
 from leela_probe.networks import network as networks
 from leela_probe.networks.network import load

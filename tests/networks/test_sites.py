@@ -6,8 +6,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from network_families import SMALL
 
-from conftest import SMALL
 from leela_probe.networks import onnx_files
 from leela_probe.weights.architectures import PRESETS, PolicyFormat, ValueFormat
 
