@@ -33,6 +33,7 @@ _PLACES = (
     "layer", "head", "square", "query", "key", "category", "label", "pattern", "mate",
     "site",
 )  # fmt: skip
+_LOCATIONS = ("layer", "head", "square", "query", "key", "label")
 _By = Annotated[
     str,
     typer.Option(
@@ -120,8 +121,9 @@ def summary(
             )
         rows, value = wide.table, "normalised"
         unit, what = "1 as clean, 0 as corrupted", "normalised measure"
+    each, together = _one_a_puzzle(rows, given, value=value)
     found = stats.summarise(
-        _one_a_puzzle(rows, given, value=value),
+        each,
         by=given["by"],
         value=value,
         statistic=statistic,
@@ -132,7 +134,7 @@ def summary(
     found = selections.in_words(found, rows)
     taken = "" if squares == "mean" else f" of each puzzle's largest {what}"
     notes.insert(0, f"estimate: {found['statistic'].iloc[0]}{taken or f' {what}'} ({unit})")
-    notes.insert(1, f"low, high: {found['interval'].iloc[0]}")
+    notes[1:1] = [*together, f"low, high: {found['interval'].iloc[0]}"]
     _show(found, [*given["by"], "n", *_games(rows), "estimate", "low", "high"], notes)
     _write(found, given)
 
@@ -177,8 +179,9 @@ def family(
     from leela_probe.statistics import comparisons
 
     rows = _read(given)
+    each, together = _one_a_puzzle(rows, given)
     found = comparisons.family(
-        _one_a_puzzle(rows, given),
+        each,
         by=given["by"],
         null=null,
         alternative=alternative,
@@ -191,6 +194,7 @@ def family(
     shown = found.loc[sizes.sort_values(ascending=False, kind="stable").index[:top]]
     notes = [
         f"estimate: mean {what} ({unit}); {alternative}",
+        *together,
         "p_max_t: family-wise by the step-down maximum of t; p_holm: family-wise by Holm; p_bh: "
         "false discovery rate",
         "p: not corrected for the number of places"
@@ -242,7 +246,7 @@ def halves(
     from leela_probe.statistics import split_halves
 
     rows = _read(given)
-    each = _one_a_puzzle(rows, given)
+    each, together = _one_a_puzzle(rows, given)
     split = split_halves.choose(
         each, by=given["by"], top=top, confidence=confidence, resamples=resamples, seed=seed
     )
@@ -250,6 +254,7 @@ def halves(
     unit, what = selections.unit(rows)
     notes = [
         f"chosen: mean {what} ({unit}) on the half that chose, too large; estimate: on the other",
+        *together,
         f"low, high: {found['interval'].iloc[0]}",
         selections.text_in_words(
             f"{split.clusters[0]:,} and {split.clusters[1]:,} games; Spearman's correlation of "
@@ -441,8 +446,8 @@ def _read(given: Mapping[str, Any]) -> pd.DataFrame:
 
 def _one_a_puzzle(
     rows: pd.DataFrame, given: Mapping[str, Any], *, value: str = "effect"
-) -> pd.DataFrame:
-    """One row a puzzle at each place, its squares taken together."""
+) -> tuple[pd.DataFrame, list[str]]:
+    """One row a puzzle at each place, and what is said where several are taken together."""
     from leela_probe.commands import selections
     from leela_probe.statistics import observations
 
@@ -454,9 +459,20 @@ def _one_a_puzzle(
         rows = selections.by_category(
             rows, prioritised=given["prioritise"], only=given["where"].get("category")
         )
-    if rows["square"].notna().all() and "square" not in by:
-        return observations.per_puzzle(rows, by=by, value=value, squares=given["squares"])
-    return rows
+    if rows["square"].isna().any() or "square" in by:
+        return rows, []
+    each = observations.per_puzzle(rows, by=by, value=value, squares=given["squares"])
+    of_puzzle = rows.groupby(["puzzle_id", *by], dropna=False, observed=True)
+    left_out = [name for name in _LOCATIONS if (of_puzzle[name].nunique() > 1).any()]
+    if not left_out:
+        return each, []
+    taken = {"mean": "mean", "max": "largest"}[given["squares"]]
+    least, most = each["squares"].min(), each["squares"].max()
+    many = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    return each, [
+        f"of each puzzle: the {taken} over {', '.join(left_out)}, which --by leaves out ({many} "
+        "values)"
+    ]
 
 
 def _games(rows: pd.DataFrame) -> list[str]:

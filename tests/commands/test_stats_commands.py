@@ -143,6 +143,26 @@ def test_a_mean_over_squares_is_said_to_be_one(tables: Path) -> None:
     assert "over squares" not in printed(*ask, "matched_control")
 
 
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [
+        ("layer", "the mean over square, which --by leaves out (6 values)"),
+        ("layer,category", "the mean over square, which --by leaves out (1 to 3 values)"),
+        ("category", "the mean over layer, square, which --by leaves out (3 to 9 values)"),
+        ("layer,square", None),
+    ],
+)
+def test_what_is_averaged_within_a_puzzle_is_said(tables: Path, by: str, said: str | None) -> None:
+    for command in ("summary", "tests", "halves"):
+        few = ("--top", "2") if command == "halves" else ()
+        text = printed(command, tables / "residual.parquet", "--by", by, *few, *QUICK)
+        words = " ".join(text.split())
+        assert said in words if said else "of each puzzle" not in words
+    if by == "layer":
+        largest = printed("summary", tables / "residual.parquet", "--by", by, "--squares", "max")
+        assert "of each puzzle: the largest over square, which" in " ".join(largest.split())
+
+
 def test_heads_that_need_each_other_interact(tables: Path, tmp_path: Path) -> None:
     out = tmp_path / "s.csv"
     text = printed("interactions", tables / "heads.parquet", tables / "pairs.parquet", "--out",
