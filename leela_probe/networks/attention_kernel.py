@@ -1,8 +1,8 @@
 """softmax(scale * Q K^T + bias) V in one step, as fast as a CPU's caches allow.
 
 The bias is smolgen's, 64 x 64 numbers a head and board: more than all other activations together.
-On a CPU it is made, used and forgotten a few boards at a time, so that it never leaves the caches.
-Stands on no other room.
+On a CPU it is made, used and forgotten a few boards at a time in one piece of memory, so that it
+never leaves the caches. Stands on no other room.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 __all__ = ["attend", "attend_with_smolgen"]
 
 _NARROW = 8
-_HEADS_AT_ONCE = 96  # of 64 x 64 numbers each, so that they stay in the caches of the cores
+_HEADS_AT_ONCE = 384  # of 64 x 64 numbers each, so that they stay in the caches of the cores
 
 
 def attend(
@@ -37,16 +37,16 @@ def attend(
         bias: added to the scores before the softmax.
         scale: of the products of queries and keys.
     """
-    if _is_narrow(q, v) and (bias is None or bias.shape[:2] == q.shape[:2]):
+    if not _is_plain(q) or not _is_narrow(q, v):
+        return F.scaled_dot_product_attention(q, k_t.mT, v, attn_mask=bias, scale=scale)
+    if bias is None:
+        return _in_blocks(q, k_t, v, None, scale)
+    whole = bias.expand(*q.shape[:3], k_t.shape[-1])
 
-        def make(some: slice, scores: Tensor) -> None:
-            if bias is None:
-                scores.zero_()
-            else:
-                scores.copy_(bias[some].flatten(0, 1))
+    def copy(some: slice, scores: Tensor) -> None:
+        scores.view(whole[some].shape).copy_(whole[some])
 
-        return _narrowly(q, k_t, v, make, scale)
-    return F.scaled_dot_product_attention(q, k_t.mT, v, attn_mask=bias, scale=scale)
+    return _in_blocks(q, k_t, v, copy, scale)
 
 
 def attend_with_smolgen(
@@ -68,56 +68,63 @@ def attend_with_smolgen(
         weight: makes 64 x 64 entries of it.
         scale: of the products of queries and keys.
     """
-    boards, heads, queries, _ = q.shape
-    keys = k_t.shape[-1]
-    if _is_narrow(q, v):
+    if not _is_plain(q):
+        bias = (compressed @ weight).reshape(*q.shape[:3], k_t.shape[-1])
+        return F.scaled_dot_product_attention(q, k_t.mT, v, attn_mask=bias, scale=scale)
 
-        def make(some: slice, scores: Tensor) -> None:
-            torch.mm(compressed[some].flatten(0, 1), weight, out=scores.flatten(1))
+    def make(some: slice, scores: Tensor) -> None:
+        torch.mm(compressed[some].flatten(0, 1), weight, out=scores.flatten(1))
 
-        return _narrowly(q, k_t, v, make, scale)
-    size = _boards_at_once(heads) if _is_plain(q) else max(1, boards)
-    parts = [
-        F.scaled_dot_product_attention(
-            q[some],
-            k_t[some].mT,
-            v[some],
-            attn_mask=(compressed[some] @ weight).reshape(-1, heads, queries, keys),
-            scale=scale,
-        )
-        for some in (slice(start, start + size) for start in range(0, max(1, boards), size))
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _boards_at_once(heads: int) -> int:
-    return max(1, _HEADS_AT_ONCE // heads)
+    return _in_blocks(q, k_t, v, make, scale)
 
 
 def _is_plain(q: Tensor) -> bool:
-    return q.device.type == "cpu" and not torch.is_grad_enabled()
+    return q.device.type == "cpu" and q.dtype == torch.float32 and not torch.is_grad_enabled()
 
 
 def _is_narrow(q: Tensor, v: Tensor) -> bool:
     """True where torch's own attention loses most of its time between tiny products on a CPU."""
-    return _is_plain(q) and max(q.shape[-1], v.shape[-1]) <= _NARROW
+    return max(q.shape[-1], v.shape[-1]) <= _NARROW
 
 
-def _narrowly(
-    q: Tensor, k_t: Tensor, v: Tensor, make_bias: Callable[[slice, Tensor], None], scale: float
+def _in_blocks(
+    q: Tensor,
+    k_t: Tensor,
+    v: Tensor,
+    make_bias: Callable[[slice, Tensor], None] | None,
+    scale: float,
 ) -> Tensor:
-    """Attention for heads a few numbers wide, some boards at a time in one piece of memory."""
+    """Attention a few boards at a time, their heads in one axis.
+
+    Args:
+        q: queries.
+        k_t: keys, transposed.
+        v: values.
+        make_bias: writes the bias of some boards; None for no bias.
+        scale: of the products of queries and keys.
+    """
     boards, heads, queries, _ = q.shape
-    keys, width = k_t.shape[-1], v.shape[-1]
-    result = q.new_empty(boards, heads, width, queries)
-    size = _boards_at_once(heads)
+    keys, width = v.shape[-2:]
+    narrow = _is_narrow(q, v)
+    size = max(1, _HEADS_AT_ONCE // heads)
     memory = q.new_empty(size * heads, queries, keys)
+    if narrow:
+        result = q.new_empty(boards, heads, width, queries).mT
+    else:  # so that the heads of a square, which come next, lie side by side
+        result = q.new_empty(boards, queries, heads, width).transpose(1, 2)
     for start in range(0, boards, size):
         some = slice(start, start + size)
         scores = memory[: min(size, boards - start) * heads]
-        make_bias(some, scores)
-        scores.baddbmm_(q[some].flatten(0, 1), k_t[some].flatten(0, 1), alpha=scale)
+        if make_bias is not None:
+            make_bias(some, scores)
+        q_some = q[some].flatten(0, 1)
+        k_some = k_t[some].flatten(0, 1) if narrow else k_t.mT[some].flatten(0, 1).mT
+        beta = 0 if make_bias is None else 1
+        scores.baddbmm_(q_some, k_some, beta=beta, alpha=scale)
         torch.softmax(scores, -1, out=scores)
-        # transposed, the narrow side comes first: scores @ v takes six times as long
-        torch.bmm(v[some].mT.flatten(0, 1), scores.mT, out=result[some].flatten(0, 1))
-    return result.mT
+        if narrow:  # transposed: with the narrow side last it takes six times as long
+            mixed = torch.bmm(v.mT[some].flatten(0, 1), scores.mT).mT
+        else:
+            mixed = torch.bmm(scores, v[some].flatten(0, 1))
+        result[some] = mixed.view(-1, heads, queries, width)
+    return result

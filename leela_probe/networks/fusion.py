@@ -3,6 +3,8 @@
 ONNX spells a layer norm, a mish or an attention as several nodes, each writing its whole result to
 memory. `fuse` recognises them from their last node backwards. A tensor that the caller wants to
 read or to change is never fused away, so a fused run and a plain run differ by rounding alone.
+Where nobody else holds what an elementwise step is given, and no gradients are wanted, it writes
+over it: memory that is still in the caches is worth more than the arithmetic.
 
 Stands on `attention_kernel` and `operators`.
 """
@@ -93,13 +95,23 @@ class _View:
 
     def are_private(self, inner: Sequence[Node], last: Node) -> bool:
         """True if nothing outside the group uses what the inner nodes give."""
-        group = {id(node) for node in inner} | {id(last)}
         return all(
-            name not in self.keep
-            and all(id(consumer) in group for consumer in self.consumers.get(name, ()))
+            self.is_used_by_none_but([*inner, last], name)
             for node in inner
             for name in node.outputs
         )
+
+    def is_used_by_none_but(self, group: Sequence[Node], name: str) -> bool:
+        members = {id(node) for node in group}
+        return name not in self.keep and all(
+            id(consumer) in members for consumer in self.consumers.get(name, ())
+        )
+
+    def is_disposable(self, name: str, group: Sequence[Node]) -> bool:
+        """True if a tensor has memory of its own and nothing outside the group uses it."""
+        node = self.producer.get(name)
+        allocates = node is not None and node.op in _ALLOCATING
+        return allocates and self.is_used_by_none_but(group, name)
 
     def either_order(self, node: Node) -> Iterator[tuple[str, str]]:
         first, second = node.inputs
@@ -111,12 +123,25 @@ def _step(inputs: Sequence[str], node: Node, function: Callable[..., Tensor]) ->
     return Step(inputs=tuple(inputs), outputs=node.outputs, function=function)
 
 
+# Operators whose results lie in memory of their own, whatever step they become part of.
+_ALLOCATING = frozenset({"Add", "Conv", "Gemm", "MatMul", "Mul", "Relu", "Sub"})
+
+
+def _over(
+    view: _View, x: str, node: Node, inner: Sequence[Node], function: Callable[..., Tensor]
+) -> Step:
+    """A step of one tensor, `function(x, inplace)`, that writes over it where it may."""
+    may = view.is_disposable(x, [*inner, node])
+    return _step([x], node, lambda x: function(x, may and not torch.is_grad_enabled()))
+
+
 def _mish(view: _View, node: Node) -> _Match | None:
     for gate, x in view.either_order(node):
         tanh = view.made_by(gate, "Tanh")
         softplus = tanh and view.made_by(tanh.inputs[0], "Softplus")
         if tanh and softplus and softplus.inputs[0] == x:
-            return _step([x], node, F.mish), [tanh, softplus]
+            inner = [tanh, softplus]
+            return _over(view, x, node, inner, F.mish), inner
     return None
 
 
@@ -124,8 +149,19 @@ def _swish(view: _View, node: Node) -> _Match | None:
     for gate, x in view.either_order(node):
         sigmoid = view.made_by(gate, "Sigmoid")
         if sigmoid and sigmoid.inputs[0] == x:
-            return _step([x], node, F.silu), [sigmoid]
+            return _over(view, x, node, [sigmoid], F.silu), [sigmoid]
     return None
+
+
+def _square(view: _View, node: Node) -> _Match | None:
+    first, second = node.inputs
+    if first != second:
+        return None
+    return _over(view, first, node, [], lambda x, inplace: x.mul_(x) if inplace else x * x), []
+
+
+def _relu(view: _View, node: Node) -> _Match | None:
+    return _over(view, node.inputs[0], node, [], F.relu), []
 
 
 def _linear(view: _View, node: Node) -> _Match | None:
@@ -152,11 +188,27 @@ def _scaled_sum(view: _View, node: Node) -> _Match | None:
         for x, factor in view.either_order(multiply):
             scale = view.scalar(factor)
             if scale is not None and view.constant(other) is None:
-                return (
-                    _step([other, x], node, lambda y, x, scale=scale: torch.add(y, x, alpha=scale)),
-                    [multiply],
-                )
+                return _sum(view, other, x, node, [multiply], scale), [multiply]
     return None
+
+
+def _plain_sum(view: _View, node: Node) -> _Match | None:
+    for other, x in view.either_order(node):
+        if view.is_disposable(x, [node]) and view.constant(other) is None:
+            return _sum(view, other, x, node, [], 1.0), []
+    return None
+
+
+def _sum(view: _View, other: str, x: str, node: Node, inner: Sequence[Node], scale: float) -> Step:
+    """other + scale * x, written over x where that may be."""
+    may = view.is_disposable(x, [*inner, node])
+
+    def add(other: Tensor, x: Tensor) -> Tensor:
+        if may and other.shape == x.shape and not torch.is_grad_enabled():
+            return torch.add(other, x, alpha=scale, out=x)
+        return torch.add(other, x, alpha=scale)
+
+    return _step([other, x], node, add)
 
 
 def _layer_norm(view: _View, node: Node) -> _Match | None:
@@ -250,7 +302,8 @@ def _generated(view: _View, bias: str) -> list[Node] | None:
 
 
 _PATTERNS: dict[str, tuple[_Pattern, ...]] = {
-    "Mul": (_mish, _swish),
-    "Add": (_layer_norm, _linear, _scaled_sum),
+    "Mul": (_mish, _swish, _square),
+    "Relu": (_relu,),
+    "Add": (_layer_norm, _linear, _scaled_sum, _plain_sum),
     "MatMul": (_attention,),
 }

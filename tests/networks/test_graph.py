@@ -56,6 +56,29 @@ def test_fusing_changes_nothing_but_rounding(preset, onnx_file, planes):
         torch.testing.assert_close(fused[name], plain[name], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("preset", SMALL)
+def test_a_step_writes_only_over_what_nobody_holds(preset, onnx_file, planes):
+    """Whatever is read, fed or edited on the way, everything is as where every node runs alone."""
+    graph = Graph(onnx.load(onnx_file(preset)))
+    every = graph.run(feed(graph, planes), list(graph.producer), fused=False)
+    rng = np.random.default_rng(5)
+    real = [name for name in graph.producer if every[name].is_floating_point()]
+    for _ in range(60):
+        wanted = list(rng.choice(real, size=3, replace=False))
+        (fed,) = rng.choice(real, size=1)
+        try:
+            kept = graph.boundary([fed], wanted)
+        except ValueError:  # it has no influence on them
+            continue
+        feeds = {name: every[name].clone() for name in (fed, *kept) if name in every}
+        feeds |= feed(graph, planes) if graph.inputs[0] in kept else {}
+        found = graph.run(feeds, wanted, edits={fed: lambda value: value})
+        for name in wanted:
+            torch.testing.assert_close(found[name], every[name], atol=2e-5, rtol=1e-5)
+        for name, value in feeds.items():
+            assert torch.equal(value, every.get(name, planes))
+
+
 def test_fusing_leaves_fewer_steps_than_nodes(graph, planes):
     graph.run(feed(graph, planes), graph.outputs)
     graph.run(feed(graph, planes), graph.outputs, fused=False)
