@@ -59,7 +59,7 @@ def results(folder: Path) -> dict[str, str]:
 def run(study: Study, cache: Path, *, overwrite: bool = True, **more: Any) -> dict[str, bool]:
     """Does a study; says which steps ran now."""
     fresh: dict[str, bool] = {}
-    networks = Networks(study, lambda path: load(path, cache=cache))
+    networks = Networks(study, lambda path, **how: load(path, cache=cache, **how))
     with Ledger(study.out) as ledger:
         stages.run(
             study,

@@ -135,6 +135,8 @@ def reproduce(
     workers: options.Workers = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    strong_format: options.StrongFormat = None,
+    weak_format: options.WeakFormat = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Do the whole study: puzzles, partners, E1 to E5, figures, the paper's numbers, one page.
@@ -143,6 +145,7 @@ def reproduce(
     killed and started again it goes on where it was. Finished work of other options
     is made anew only with --overwrite.
     """
+    from leela_probe.positions.planes import InputFormat
     from leela_probe.puzzles import criteria, partners
     from leela_probe.reproduction import stages
     from leela_probe.reproduction.study import Study
@@ -150,6 +153,12 @@ def reproduce(
     options.choice(preset, criteria.PRESETS, "--preset")
     if stage is not None:
         options.choice(stage, stages.NAMES, "--stage")
+    for given_format, option in (
+        (strong_format, "--strong-format"),
+        (weak_format, "--weak-format"),
+    ):
+        if given_format is not None:
+            options.choice(str(given_format), map(int, InputFormat), option)
     study = Study(
         dump=dump,
         strong=strong,
@@ -175,6 +184,8 @@ def reproduce(
         workers=workers,
         device=device,
         dtype=dtype,
+        strong_format=strong_format,
+        weak_format=weak_format,
     )
     perform(study, only=stage, overwrite=overwrite)
 

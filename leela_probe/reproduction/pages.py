@@ -233,10 +233,16 @@ def _settings(study: Study) -> list[tuple[str, str]]:
         ("partner: strong network's first move", f"below {search.probability:g}"),
         ("partner: divergence of the weak policies", f"{search.divergence:g} nats at most"),
         ("history", f"strong {asked.strong_history.value}, weak {asked.weak_history.value}"),
+        ("input formats", f"strong {_format(study.strong_format)}, weak "
+         f"{_format(study.weak_format)}"),
         ("patterns shown on their own", f"{study.minimum} puzzles or more"),
         ("seed", str(study.seed)),
         ("computed", f"in {study.dtype} on {study.device}"),
     ]  # fmt: skip
+
+
+def _format(given: int | None) -> str:
+    return "as its file says" if given is None else f"{given}"
 
 
 def _patterns(table: pd.DataFrame | None) -> list[dict[str, str]]:

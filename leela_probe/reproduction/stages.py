@@ -149,13 +149,12 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
     versions = store.versions()
     telling = {"leela-probe": leela_probe.__version__, "sources": _digest()}
     sources = {"strong": study.strong, "weak": study.weak}
-    running = {
-        "device": study.device,
-        "dtype": study.dtype,
-        "batch_size": study.batch_size,
-        "history": study.criteria.strong_history.value,
-        "seed": study.seed,
-    }
+    # named only where they are given, so that studies begun without them go on
+    own = {} if study.strong_format is None else {"strong_format": study.strong_format}
+    other = {} if study.weak_format is None else {"weak_format": study.weak_format}
+    computing = {"device": study.device, "dtype": study.dtype, **own}
+    reading = computing | {"history": study.criteria.strong_history.value, "seed": study.seed}
+    running = reading | {"batch_size": study.batch_size}
     drawn = {"resamples": study.resamples, "seed": study.seed, "minimum": study.minimum}
     strong = {"strong": study.strong}
 
@@ -186,8 +185,8 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             options={
                 "criteria": dataclasses.asdict(study.criteria),
                 "limit": study.limit,
-                "device": study.device,
-                "dtype": study.dtype,
+                **computing,
+                **other,
             },
             code=versions,
             makes=("filtered.parquet*",),
@@ -199,11 +198,7 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             title="a corrupted partner for each",
             inputs=sources,
             needs=("filter",),
-            options={
-                "search": dataclasses.asdict(study.search),
-                "device": study.device,
-                "dtype": study.dtype,
-            },
+            options={"search": dataclasses.asdict(study.search), **computing, **other},
             code=versions,
             makes=("pairs.parquet*",),
             costly=True,
@@ -258,10 +253,7 @@ def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
             title="what every head has at the entries between the targets",
             inputs=strong,
             needs=("corrupt",),
-            options={
-                **{name: running[name] for name in ("device", "dtype", "history", "seed")},
-                "independent": "games",
-            },
+            options=reading | {"independent": "games"},
             code=versions,
             makes=("relations.parquet",),
             run=partial(works.relations, study, networks, shown),

@@ -57,6 +57,8 @@ class Study:
         workers: processes that feed the networks; None for one a core but one.
         device: where torch runs.
         dtype: what it computes in.
+        strong_format: input format of the strong network; None for what its file says.
+        weak_format: of the weak network.
     """
 
     dump: Path
@@ -78,6 +80,8 @@ class Study:
     workers: int | None = None
     device: str = "cpu"
     dtype: str = "float32"
+    strong_format: int | None = None
+    weak_format: int | None = None
 
     @property
     def recipe_name(self) -> str:
@@ -100,10 +104,10 @@ class Networks:
 
     Args:
         study: names their files.
-        load: loads one; `network.load` with device and dtype.
+        load: loads one, given its file and `input_format`; `network.load` with device and dtype.
     """
 
-    def __init__(self, study: Study, load: Callable[[Path], Network]) -> None:
+    def __init__(self, study: Study, load: Callable[..., Network]) -> None:
         self._study, self._load = study, load
         self._strong: Network | None = None
         self._weak: Network | None = None
@@ -112,14 +116,14 @@ class Networks:
     def strong(self) -> Network:
         """The network whose look-ahead is in question."""
         if self._strong is None:
-            self._strong = self._load(self._study.strong)
+            self._strong = self._load(self._study.strong, input_format=self._study.strong_format)
         return self._strong
 
     @property
     def weak(self) -> Network:
         """The network that must not see it."""
         if self._weak is None:
-            self._weak = self._load(self._study.weak)
+            self._weak = self._load(self._study.weak, input_format=self._study.weak_format)
         return self._weak
 
     def has_wdl(self) -> bool:

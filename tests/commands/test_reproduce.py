@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 import small_study
 
@@ -97,6 +99,25 @@ def test_finished_work_of_other_options_is_kept_until_it_may_be_overwritten(
         "(--overwrite)\n"
     )
     assert (out / "filtered.parquet").is_file()
+
+
+def test_the_input_formats_of_bare_onnx_files_are_as_the_user_says(
+    arguments, tmp_path, cache, onnx_file
+):
+    changed = [*arguments, "--stage", "filter"]
+    for role, name in (("--strong", "attention"), ("--weak", "se-convolution")):
+        model = onnx.load(onnx_file(name))
+        del model.metadata_props[:]
+        onnx.save(model, tmp_path / f"{name}.onnx")
+        changed[changed.index(role) + 1] = str(tmp_path / f"{name}.onnx")
+    out = tmp_path / "out"
+    finish(start(changed, out, cache, "--strong-format", "3", "--weak-format", "2"))
+    options = json.loads((out / "filtered.parquet.manifest.json").read_text())["options"]
+    assert (options["strong"]["input_format"], options["weak"]["input_format"]) == (3, 2)
+    _, errors = start(changed, out, cache, "--weak-format", "2").communicate(timeout=120)
+    assert "filter (strong_format was 3 and is null now)" in errors
+    _, errors = start(changed, out, cache, "--weak-format", "7").communicate(timeout=120)
+    assert "'--weak-format': '7' is none of 1, 2" in " ".join(errors.replace("│", " ").split())
 
 
 def test_a_missing_file_is_named(arguments, tmp_path, cache):

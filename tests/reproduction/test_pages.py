@@ -71,7 +71,7 @@ def puzzles_of(page: str) -> str:
 def test_puzzles_are_said_to_be_what_was_asked_of_them(page, finished, cache):
     assert "are kept. Not asked here: that the weak network does" in puzzles_of(page.read_text())
     records = {"filter": Ledger(finished.out).record("filter")}
-    networks = Networks(finished, lambda path: load(path, cache=cache))
+    networks = Networks(finished, lambda path, **how: load(path, cache=cache, **how))
 
     def told(**criteria: float) -> str:
         study = dataclasses.replace(finished, criteria=Criteria(**criteria))

@@ -30,6 +30,10 @@ def ran(fresh: dict[str, bool]) -> list[str]:
     return [name for name, now in fresh.items() if now]
 
 
+def refuse(path, **how):
+    raise AssertionError(f"{path} was loaded")
+
+
 def test_every_step_of_an_attention_network_is_done(finished):
     with Ledger(finished.out) as ledger:
         states = {name: ledger.record(name).state for name in stages.NAMES}
@@ -37,9 +41,6 @@ def test_every_step_of_an_attention_network_is_done(finished):
 
 
 def test_a_second_run_does_nothing_and_loads_no_network(copied):
-    def refuse(path):
-        raise AssertionError(f"{path} was loaded")
-
     before = small_study.results(copied.out)
     with Ledger(copied.out) as ledger:
         stages.run(
@@ -67,6 +68,18 @@ def test_changing_an_option_redoes_only_what_depends_on_it(copied, cache, change
     assert again & (redone - {"tables", "figures", "comparison", "page"}) == redone - {
         "tables", "figures", "comparison", "page"
     }  # fmt: skip
+
+
+def test_an_input_format_redoes_what_its_network_does(finished):
+    telling = {"tables", "comparison", "figures"}
+    for change, redone in (
+        ({"weak_format": 1}, {"filter", "corrupt", "page"}),
+        ({"strong_format": 1}, {*stages.NAMES} - telling),
+    ):
+        study = dataclasses.replace(finished, **change)
+        with Ledger(finished.out) as ledger:
+            kept = stages.current(study, Networks(study, refuse), ledger)
+        assert {*stages.NAMES} - {*kept} == redone
 
 
 def test_fewer_rows_redo_everything(copied, cache):
