@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -249,17 +250,24 @@ class Graph:
 
 @contextmanager
 def _products(device: torch.device, *, tf32: bool) -> Iterator[None]:
-    """How a CUDA device multiplies float32, whatever the rest of the program has chosen."""
+    """How a CUDA device multiplies float32, whatever the rest of the program has chosen.
+
+    torch has one choice for the whole process, so runs in other threads wait: they only queue work.
+    """
     if device.type != "cuda":
         yield
         return
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = tf32
-    try:
-        yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+    with _CHOICE:
+        before = matmul.allow_tf32, cudnn.allow_tf32
+        matmul.allow_tf32 = cudnn.allow_tf32 = tf32
+        try:
+            yield
+        finally:
+            matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+_CHOICE = RLock()
 
 
 def _last_uses(

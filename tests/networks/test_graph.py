@@ -1,5 +1,8 @@
 """The torch graph against onnxruntime, and the laws of running part of a graph."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -221,3 +224,21 @@ def test_how_cuda_multiplies_is_set_for_a_run_and_put_back(monkeypatch):
             assert torch.backends.cuda.matmul.allow_tf32 is tf32
             assert torch.backends.cudnn.allow_tf32 is tf32
         assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
+
+
+def test_runs_in_several_threads_multiply_each_in_its_own_way():
+    from leela_probe.networks.graph import _products
+
+    before = torch.backends.cuda.matmul.allow_tf32
+
+    def runs(tf32):
+        for _ in range(200):
+            with _products(torch.device("cuda"), tf32=tf32):
+                time.sleep(1e-5)
+                if torch.backends.cuda.matmul.allow_tf32 is not tf32:
+                    return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(runs, (True, False)))
+    assert torch.backends.cuda.matmul.allow_tf32 is before
