@@ -580,7 +580,7 @@ def test_a_preset_sets_the_histories_and_options_go_before_it(run, tmp_path, net
 
 def test_an_interrupted_filter_goes_on_and_ends_the_same(run, environment, tmp_path, networks):
     rows = SAMPLE.read_text().splitlines()
-    (tmp_path / "long.csv").write_text("\n".join([rows[0], *(rows[1:] * 50)]) + "\n")
+    (tmp_path / "long.csv").write_text("\n".join([rows[0], *(rows[1:] * 250)]) + "\n")
     filtering = ["filter", "long.csv", *map(str, networks), "--workers", "0"]
     with subprocess.Popen(
         [sys.executable, "-m", "leela_probe", *filtering, "--out", "cut.csv"],
