@@ -44,6 +44,19 @@ def choice(value: str, allowed: Iterable[object], option: str) -> str:
     return value
 
 
+def input_format(number: int | None, option: str) -> int | None:
+    """The number of an input format, if it is one; None where none is given.
+
+    Raises:
+        typer.BadParameter: listing those there are, if it is not.
+    """
+    if number is not None:
+        from leela_probe.positions.planes import InputFormat
+
+        choice(str(number), map(int, InputFormat), option)
+    return number
+
+
 def numbers(text: str | None, option: str) -> list[int] | None:
     """The numbers of a list such as 3 or 8-11 or 0,5,10; None stays None.
 

@@ -145,7 +145,6 @@ def reproduce(
     killed and started again it goes on where it was. Finished work of other options
     is made anew only with --overwrite.
     """
-    from leela_probe.positions.planes import InputFormat
     from leela_probe.puzzles import criteria, partners
     from leela_probe.reproduction import stages
     from leela_probe.reproduction.study import Study
@@ -153,12 +152,6 @@ def reproduce(
     options.choice(preset, criteria.PRESETS, "--preset")
     if stage is not None:
         options.choice(stage, stages.NAMES, "--stage")
-    for given_format, option in (
-        (strong_format, "--strong-format"),
-        (weak_format, "--weak-format"),
-    ):
-        if given_format is not None:
-            options.choice(str(given_format), map(int, InputFormat), option)
     study = Study(
         dump=dump,
         strong=strong,
@@ -184,8 +177,8 @@ def reproduce(
         workers=workers,
         device=device,
         dtype=dtype,
-        strong_format=strong_format,
-        weak_format=weak_format,
+        strong_format=options.input_format(strong_format, "--strong-format"),
+        weak_format=options.input_format(weak_format, "--weak-format"),
     )
     perform(study, only=stage, overwrite=overwrite)
 

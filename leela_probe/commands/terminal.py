@@ -60,10 +60,7 @@ def load(
         raise typer.BadParameter(
             f"{device!r} is none of cpu, cuda, cuda:0, ...", param_hint="'--device'"
         )
-    if input_format is not None:
-        from leela_probe.positions.planes import InputFormat
-
-        options.choice(str(input_format), map(int, InputFormat), format_option)
+    options.input_format(input_format, format_option)
     from leela_probe.networks import network
 
     return network.load(
