@@ -133,20 +133,15 @@ class Pool:
         if not self._count:
             yield from map(function, items)
             return
-        items = iter(items)
-        ahead: deque[Future[Result]] = deque()
-        for item in items:
-            if not self._begun:  # the workers are still loading: the first item is done here
-                self._begun = True
-                for later in itertools.islice(items, 2 * self._count):
-                    ahead.append(self._put(_IN_TURN, partial(_call, function, later)))
-                yield function(item)
-                continue
-            ahead.append(self._put(_IN_TURN, partial(_call, function, item)))
-            if len(ahead) > 2 * self._count:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        items, ahead = iter(items), 2 * self._count
+        put = (self._put(_IN_TURN, partial(_call, function, item)) for item in items)
+        begun: list[Future[Result]] = []
+        if not self._begun:  # the workers are still loading: the first item is done here
+            self._begun = True
+            for first in itertools.islice(items, 1):
+                begun = list(itertools.islice(put, ahead))
+                yield function(first)
+        yield from _results(itertools.chain(begun, put), ahead)
 
     def call(self, function: Callable[[Item], Result], item: Item) -> Result:
         """The function's result for one item, from the first worker that is free; in any thread.
@@ -240,18 +235,26 @@ def behind(
         >>> list(behind(abs, [-1, -2, -3]))
         [(-1, 1), (-2, 2), (-3, 3)]
     """
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
     executor = ThreadPoolExecutor(threads)
+
+    def pair(item: Item) -> tuple[Item, Result]:
+        return item, function(item)
+
     try:
-        for item in items:
-            waiting.append((item, executor.submit(function, item)))
-            if len(waiting) > threads:
-                done, result = waiting.popleft()
-                yield done, result.result()
-        for done, result in waiting:
-            yield done, result.result()
+        yield from _results((executor.submit(pair, item) for item in items), threads)
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _results(begun: Iterable[Future[Result]], ahead: int) -> Iterator[Result]:
+    """The results in order, with so many more begun before one is waited for."""
+    waiting: deque[Future[Result]] = deque()
+    for future in begun:
+        waiting.append(future)
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def serve() -> None:

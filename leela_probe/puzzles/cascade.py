@@ -35,17 +35,17 @@ PliesOfPuzzles = list[tuple[int, Puzzle, Sequence[int]]]
 
 @dataclass(slots=True, kw_only=True)
 class Judged:
-    """A chunk of rows with what is known of them, filled in step by step.
+    """A chunk of rows with what is known of them; answers and verdicts come step by step.
 
     `weak` and `strong` hold the networks' answers for each row by ply; a verdict is None as long as
     it is not known.
     """
 
     chunk: Chunk[Row | MalformedRow]
-    puzzles: Sequence[Puzzle | MalformedRow] = ()
-    verdicts: list[str | None] = field(default_factory=list)
-    weak: list[dict[int, Ply]] = field(default_factory=list)
-    strong: list[dict[int, Ply]] = field(default_factory=list)
+    puzzles: Sequence[Puzzle | MalformedRow]
+    verdicts: list[str | None]
+    weak: list[dict[int, Ply]]
+    strong: list[dict[int, Ply]]
 
     def settle(self, criteria: Criteria) -> list[tuple[int, Puzzle]]:
         """Give the verdicts that the answers allow; what is left, with the places."""
@@ -90,13 +90,16 @@ def judge(
 
     def parsed() -> Iterator[tuple[Judged, _Encoded]]:
         prepare = partial(_prepare, criteria=criteria, views=views, all_plies=all_plies)
-        begun = (Judged(chunk=chunk) for chunk in chunks)
-        for judged, (puzzles, verdicts, encoded) in beside(
-            pool, prepare, begun, lambda judged: judged.chunk.rows
+        for chunk, (puzzles, verdicts, encoded) in beside(
+            pool, prepare, chunks, lambda chunk: chunk.rows
         ):
-            judged.puzzles, judged.verdicts = puzzles, verdicts
-            judged.weak = [{} for _ in puzzles]
-            judged.strong = [{} for _ in puzzles]
+            judged = Judged(
+                chunk=chunk,
+                puzzles=puzzles,
+                verdicts=verdicts,
+                weak=[{} for _ in puzzles],
+                strong=[{} for _ in puzzles],
+            )
             yield judged, encoded
 
     left_early = Event()

@@ -157,44 +157,41 @@ def _wanted(
 
 
 def _table(judged: Judged) -> pyarrow.Table:
-    facts = [
+    columns: dict[str, Sequence[object]] = {"verdict": judged.verdicts, **_answers(judged)}
+    rows = [
         _malformed(row) if isinstance(row, MalformedRow) else _facts(row) for row in judged.puzzles
     ]
-    columns: dict[str, Sequence[object]] = {
-        "verdict": judged.verdicts,
-        **dict(zip(_FACTS, zip(*facts, strict=True), strict=True)),
-        **_answers(judged),
-    }
+    for name in SCHEMA.names:
+        if name not in columns:
+            columns[name] = [row.get(name) for row in rows]
     return pyarrow.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
-_FACTS = (
-    "puzzle_id", "fen", "moves", "line", "reason", "pattern", "eq12", "eq13", "eq23", "rating",
-    "themes", "game_id",
-)  # fmt: skip
+def _malformed(row: MalformedRow) -> dict[str, object]:
+    return {
+        "puzzle_id": row.puzzle_id,
+        "fen": row.fen or None,
+        "moves": row.moves or None,
+        "reason": row.reason,
+        "line": row.line,
+    }
 
 
-def _malformed(row: MalformedRow) -> tuple[object, ...]:
-    known = (row.puzzle_id, row.fen or None, row.moves or None, row.line, row.reason)
-    return known + (None,) * (len(_FACTS) - len(known))
-
-
-def _facts(puzzle: Puzzle) -> tuple[object, ...]:
+def _facts(puzzle: Puzzle) -> dict[str, object]:
     line = puzzle.principal_variation
-    return (
-        puzzle.puzzle_id,
-        puzzle.fen,
-        " ".join(puzzle.moves),
-        puzzle.line,
-        None,
-        patterns.label(line),
-        patterns.same_target(line, 1, 2),
-        patterns.same_target(line, 1, 3),
-        patterns.same_target(line, 2, 3),
-        puzzle.rating,
-        " ".join(puzzle.themes) or None,
-        puzzle.game_id,
-    )
+    return {
+        "puzzle_id": puzzle.puzzle_id,
+        "fen": puzzle.fen,
+        "moves": " ".join(puzzle.moves),
+        "pattern": patterns.label(line),
+        "eq12": patterns.same_target(line, 1, 2),
+        "eq13": patterns.same_target(line, 1, 3),
+        "eq23": patterns.same_target(line, 2, 3),
+        "rating": puzzle.rating,
+        "themes": " ".join(puzzle.themes) or None,
+        "game_id": puzzle.game_id,
+        "line": puzzle.line,
+    }
 
 
 def _answers(judged: Judged) -> dict[str, Sequence[object]]:

@@ -250,10 +250,11 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
             f"expected the set-up move and at least one move of the solution, "
             f"got {len(words)} move{'s' * (len(words) != 1)}: {_short(row.moves)}"
         )
+    moves: list[str] = []
     first = board
     for number, word in enumerate(words, 1):
         try:
-            played = _play(board, word, last=number == len(words))
+            moves.append(_play(board, word, last=number == len(words)))
         except chess.IllegalMoveError:
             return malformed(
                 f"illegal move {_short(word)} (number {number} of {len(words)}) in {board.fen()!r}"
@@ -263,7 +264,6 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
                 f"{_short(word)} (number {number} of {len(words)}) is no move: "
                 f"expected one like e2e4 or e7e8q"
             )
-        words[number - 1] = played
         if number == 1:
             first, board = board, board.copy(stack=False)
     try:
@@ -273,7 +273,7 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
     puzzle = Puzzle(
         puzzle_id=row.puzzle_id,
         fen=row.fen,
-        moves=tuple(words),
+        moves=tuple(moves),
         rating=rating,
         themes=tuple(row.themes.split()),
         game_id=_game_id(row.game),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import chess
 import numpy as np
 
-from leela_probe.positions.encoding import EncodedBoards, encode
+from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.moves import move_of, number_of
 from leela_probe.positions.planes import History
 from leela_probe.puzzles import lichess
@@ -246,8 +246,8 @@ def prepare(
         weak_boards.extend(_bare(changed(board, change)) for change in trial.changes)
     return Prepared(
         trials=tuple(trials),
-        weak=_encoded(weak_boards, weak_view),
-        strong=_encoded(clean_boards, strong_view),
+        weak=weak_view.encode(weak_boards),
+        strong=strong_view.encode(clean_boards),
     )
 
 
@@ -301,7 +301,7 @@ def find(
             for index, candidate in queue
         ]
         moves = np.array([first_moves[index] for index, _ in queue])
-        answers = ask_strong(_encoded(boards, strong_view), moves)
+        answers = ask_strong(strong_view.encode(boards), moves)
         for (index, candidate), board, p, value in zip(
             queue, boards, answers.p, answers.value, strict=True
         ):
@@ -381,15 +381,6 @@ def _bare(board: chess.Board) -> chess.Board:
     if not board.has_legal_en_passant():
         board.ep_square = None
     return board
-
-
-def _encoded(boards: Sequence[chess.Board], view: View) -> EncodedBoards:
-    return encode(
-        boards,
-        input_format=view.input_format,
-        history=view.history,
-        no_history=view.no_history,
-    )
 
 
 def _nearest(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leela_probe.positions import encoding
 from leela_probe.positions.encoding import EncodedBoards
-from leela_probe.positions.encoding import encode as encode_boards
 from leela_probe.positions.moves import move_of, number_of
 from leela_probe.positions.planes import History, InputFormat
 from leela_probe.puzzles.lichess import Puzzle
@@ -50,6 +50,15 @@ class View:
     input_format: InputFormat
     no_history: bool
     history: History
+
+    def encode(self, boards: Sequence[chess.Board]) -> EncodedBoards:
+        """The boards as the network takes them; see `encoding.encode`."""
+        return encoding.encode(
+            boards,
+            input_format=self.input_format,
+            history=self.history,
+            no_history=self.no_history,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,12 +181,7 @@ def encode(
             keys.append((number, ply))
             positions.append(board)
             moves.append(number_of(line[ply]))
-    encoded = encode_boards(
-        positions,
-        input_format=view.input_format,
-        history=view.history,
-        no_history=view.no_history,
-    )
+    encoded = view.encode(positions)
     numbers, offsets = encoded.numbers.tolist(), encoded.offsets.tolist()
     played = [
         numbers.index(move, start, end)
