@@ -108,6 +108,7 @@ def _in_blocks(
     narrow = _is_narrow(q, v)
     size = max(1, _HEADS_AT_ONCE // heads)
     memory = q.new_empty(size * heads, queries, keys)
+    beta = 0 if make_bias is None else 1
     if narrow:
         result = q.new_empty(boards, heads, width, queries).mT
     else:  # so that the heads of a square, which come next, lie side by side
@@ -117,10 +118,8 @@ def _in_blocks(
         scores = memory[: min(size, boards - start) * heads]
         if make_bias is not None:
             make_bias(some, scores)
-        q_some = q[some].flatten(0, 1)
         k_some = k_t[some].flatten(0, 1) if narrow else k_t.mT[some].flatten(0, 1).mT
-        beta = 0 if make_bias is None else 1
-        scores.baddbmm_(q_some, k_some, beta=beta, alpha=scale)
+        scores.baddbmm_(q[some].flatten(0, 1), k_some, beta=beta, alpha=scale)
         torch.softmax(scores, -1, out=scores)
         if narrow:  # transposed: with the narrow side last it takes six times as long
             mixed = torch.bmm(v.mT[some].flatten(0, 1), scores.mT).mT

@@ -188,23 +188,23 @@ def _scaled_sum(view: _View, node: Node) -> _Match | None:
         for x, factor in view.either_order(multiply):
             scale = view.scalar(factor)
             if scale is not None and view.constant(other) is None:
-                return _sum(view, other, x, node, [multiply], scale), [multiply]
+                inplace = view.is_disposable(x, [multiply, node])
+                return _sum(other, x, node, scale, inplace=inplace), [multiply]
     return None
 
 
 def _plain_sum(view: _View, node: Node) -> _Match | None:
     for other, x in view.either_order(node):
         if view.is_disposable(x, [node]) and view.constant(other) is None:
-            return _sum(view, other, x, node, [], 1.0), []
+            return _sum(other, x, node, 1, inplace=True), []
     return None
 
 
-def _sum(view: _View, other: str, x: str, node: Node, inner: Sequence[Node], scale: float) -> Step:
-    """other + scale * x, written over x where that may be."""
-    may = view.is_disposable(x, [*inner, node])
+def _sum(other: str, x: str, node: Node, scale: int | float, *, inplace: bool) -> Step:
+    """other + scale * x, written over x where that may be and they have one shape."""
 
     def add(other: Tensor, x: Tensor) -> Tensor:
-        if may and other.shape == x.shape and not torch.is_grad_enabled():
+        if inplace and other.shape == x.shape and not torch.is_grad_enabled():
             return torch.add(other, x, alpha=scale, out=x)
         return torch.add(other, x, alpha=scale)
 

@@ -72,9 +72,8 @@ SLOT_MOVES: tuple[str, ...] = tuple(
 
 _SLOT_OF = {key: index for index, key in enumerate(_SLOTS)}
 _CASTLING_FILES_APART = 2
-
-
-_E_FILE = (chess.E1, chess.E8)
+# Kings that castle from here go two files in python-chess; others take the rook, as in the slots.
+_AT_HOME = (chess.E1, chess.E8)
 
 
 def number_of(move: chess.Move) -> int:
@@ -227,11 +226,9 @@ def slots(
     for view in np.unique(views).tolist():
         chosen = views[owner] == view
         found[chosen] = _table(bool(view >> 3), view & 7)[numbers[chosen]]
-    start, end = numbers & 63, numbers >> 6 & 63
-    apart = np.abs(start.astype(np.int8) - end.astype(np.int8))
-    for index in np.flatnonzero(
-        np.isin(start, _E_FILE) & (apart == _CASTLING_FILES_APART)
-    ).tolist():
+    start, end = (numbers & 63).astype(np.int8), (numbers >> 6 & 63).astype(np.int8)
+    castles = np.isin(start, _AT_HOME) & (np.abs(start - end) == _CASTLING_FILES_APART)
+    for index in np.flatnonzero(castles).tolist():
         board = boards[owner[index]]
         if board.castling_rights and not board.chess960:
             transform = Transform(int(transforms[owner[index]]))
