@@ -25,7 +25,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-__all__ = ["Pool", "behind", "beside", "default_count", "serve"]
+__all__ = ["Pool", "behind", "beside", "cores", "default_count", "serve"]
 
 # Boards and moves hold no cycles, and looking for some takes a third of the time of encoding.
 _RARELY = 200_000
@@ -40,6 +40,16 @@ Result = TypeVar("Result")
 Thing = TypeVar("Thing")
 
 
+def cores() -> int:
+    """How many cores this process may use, which can be fewer than the machine has.
+
+    Example:
+        >>> cores() >= 1
+        True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_count() -> int:
     """How many workers to use where nobody says: one a core but one, at least one, at most eight.
 
@@ -47,7 +57,7 @@ def default_count() -> int:
         >>> 1 <= default_count() <= 8
         True
     """
-    return min(max((os.cpu_count() or 1) - 1, 1), 8)
+    return min(max(cores() - 1, 1), 8)
 
 
 class Pool:

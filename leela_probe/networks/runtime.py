@@ -5,12 +5,11 @@ work the machine has. So a small network's batch is cut into shares, each on a t
 large network takes all threads for one share: it has work enough for them in every operator, and
 its activations come once.
 
-Stands on no other room, and needs no torch.
+Stands on `workers` for the number of cores, and needs no torch.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+
+from leela_probe.files.workers import cores
 
 __all__ = ["Runtime"]
 
@@ -42,7 +43,7 @@ class Runtime:
     def __init__(self, model: onnx.ModelProto, path: Path, *, threads: int | None = None) -> None:
         self._path = path
         serialised = model.SerializeToString()
-        self._threads = threads or _cores()
+        self._threads = threads or cores()
         self._apart = len(serialised) < _LARGE
         self._sharers = ThreadPoolExecutor(self._threads)
         options = onnxruntime.SessionOptions()
@@ -89,11 +90,6 @@ class Runtime:
             return list(self._session.run(list(outputs), dict(feeds)))
         except Exception as error:
             raise ValueError(f"{self._path} fails in onnxruntime: {_reason(error)}") from error
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _reason(error: Exception) -> str:

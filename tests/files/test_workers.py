@@ -211,8 +211,18 @@ def test_a_negative_number_of_workers_is_refused():
 
 
 def test_the_default_leaves_a_core_to_the_networks(monkeypatch):
-    for cores, workers in ((1, 1), (2, 1), (4, 3), (64, 8), (None, 1)):
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)  # of which the process may use some
+    for allowed, workers in ((1, 1), (2, 1), (4, 3), (64, 8)):
+        monkeypatch.setattr(
+            os, "sched_getaffinity", lambda _, some=allowed: set(range(some)), raising=False
+        )
+        assert default_count() == workers
+
+
+def test_the_default_counts_all_cores_where_the_system_cannot_say_which_are_allowed(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    for found, workers in ((4, 3), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda found=found: found)
         assert default_count() == workers
 
 
