@@ -251,13 +251,9 @@ def plain_sweep(
 
 
 def matrix_rate() -> float:
-    """Floating point operations a second in plain float32 matrix products of this size."""
+    """Floating point operations a second in plain float32 matrix products: the best of some."""
     a, b = torch.rand(4096, 768), torch.rand(768, 1024)
-    best = 0.0
-    for _ in range(8):
-        seconds, _ = timed(lambda: a @ b)
-        best = max(best, 2 * 4096 * 768 * 1024 / seconds)
-    return best
+    return 2 * 4096 * 768 * 1024 / min(timed(lambda: a @ b)[0] for _ in range(8))
 
 
 def jobs_of(sweep: sweeps.Sweep, some: Sequence[Pair]) -> list[Job]:
@@ -271,6 +267,29 @@ def jobs_of(sweep: sweeps.Sweep, some: Sequence[Pair]) -> list[Job]:
 def some_of(sweep: sweeps.Sweep) -> sweeps.Sweep:
     """Every sixteenth change of a sweep: all its layers at a fraction of the cost."""
     return dataclasses.replace(sweep, changes=lambda pair: sweep.changes(pair)[::16])
+
+
+def share_of_matrix_rate(network: Network, pair: Pair, sweep: sweeps.Sweep) -> tuple[float, float]:
+    """How much of the matrix rate a sweep reaches, and that rate in Gflop/s.
+
+    A shared machine is not equally fast at all times, so the rate is taken anew before and after
+    each layer's part of the sweep, and the better of the two counts for it.
+    """
+    done = possible = spent = 0.0
+    before = matrix_rate()
+    for layer in range(network.layers):
+        part = dataclasses.replace(
+            sweep, changes=lambda p, of=layer: [c for c in sweep.changes(p) if c.layer == of]
+        )
+        with FlopCounterMode(display=False) as flops:
+            our_logits(network, [pair], part)
+        seconds, _ = timed(lambda part=part: our_logits(network, [pair], part))
+        after = matrix_rate()
+        done += flops.get_total_flops()
+        possible += seconds * max(before, after)
+        spent += seconds
+        before = after
+    return done / possible, possible / spent / 1e9
 
 
 def our_logits(network: Network, some: Sequence[Pair], sweep: sweeps.Sweep) -> torch.Tensor:
@@ -300,7 +319,6 @@ def compare(
     ours = {"residual": sweeps.residual(network), "heads": sweeps.heads(network)}
     for sweep in ours.values():  # so that nobody pays for what is done once a network
         our_logits(network, some[:1], some_of(sweep))
-    rate = matrix_rate()
     forget_peak()
     timings = {
         key: timed(lambda sweep=sweep: our_logits(network, some, sweep))
@@ -327,11 +345,8 @@ def compare(
             f"{key}_difference_in_logits": difference,
         }
         if key == "residual":
-            with FlopCounterMode(display=False) as flops:
-                our_logits(network, some[:1], sweep)
-            result["residual_share_of_matrix_rate"] = (
-                flops.get_total_flops() * puzzles / seconds / rate
-            )
+            share, rate = share_of_matrix_rate(network, some[0], sweep)
+            result |= {"residual_share_of_matrix_rate": share, "matrix_rate_gflops": rate}
         if nnsight and isinstance(way, Hooked):
             traced, _, _ = plain_sweep(Traced(way), network, some, kinds[key], batches=batches)
             result[f"{key}_vs_nnsight"] = traced / seconds
