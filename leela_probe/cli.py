@@ -1,9 +1,8 @@
 """The command `leela-probe`: one subcommand a stage.
 
-With the rooms of its subcommands the only one that prints and ends the program: with 0 when done,
-1 when it refuses (one clear line, no traceback), 2 for a mistaken command line, 130 when
-interrupted. Every import that takes time is made by the subcommand that needs it. Stands on
-`commands`, and on the rooms that do the work.
+With the rooms of its subcommands the only one that prints and ends the program: with 0 when done, 1
+when it refuses (one clear line, no traceback), 2 for a mistaken command line, 130 when interrupted.
+Every import that takes time is made by the subcommand that needs it.
 """
 
 from __future__ import annotations

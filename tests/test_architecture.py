@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,76 +15,28 @@ import leela_probe
 
 PACKAGE = Path(leela_probe.__file__).parent
 
-# From the top down: the rooms, and in each of them its modules.
-ROOMS = {
-    # telling
-    "commands": [
-        "demo", "golden", "reproduce",
-        "calibrate", "patch", "sweeping", "plot", "probe", "stats", "terminal", "options",
-        "listings", "questions",
-        "readings", "progress", "findings", "selections",
-    ],
-    "reproduction": [
-        "stages", "works", "pages", "published", "published_numbers", "number_tables", "sentences",
-        "drawings", "tabulation", "golden", "golden_networks", "golden_checks", "margins",
-        "summaries", "attention_rows", "estimates", "ledger", "study",
-    ],
-    "organisms": ["calibration", "power", "contrasts", "planted_puzzles", "planted"],
-    "probing": [
-        "stage", "causal", "predictions", "baselines", "probe_files", "probes", "rows",
-        "accuracies", "prediction_tables", "random_weights", "folds", "targets", "recipes",
-    ],
-    # asking
-    "experiments": [
-        "screen", "precision", "effects", "actions", "sweeps", "piece_heads",
-        "attention_tables", "attention_reading",
-        "effect_tables", "effect_figures", "categories", "held_out",
-    ],
-    # counting and drawing: they take tables, from any room
-    "figures": ["figures", "diagrams", "probe_figures", "drawing"],
-    "statistics": [
-        "stats", "comparisons", "split_halves", "observations", "intervals", "resampling",
-    ],
-    # setting puzzles
-    "puzzles": [
-        "corruptions", "partners", "scores", "candidates", "similarity",
-        "filters", "cascade", "criteria", "judging", "plies", "patterns", "pairs", "lichess",
-        "sampling",
-    ],
-    # running
-    "networks": [
-        "patching", "measures", "verification", "activations",
-        "places", "network", "parity", "runtime", "outputs", "sites", "graph", "fusion",
-        "attention_kernel", "operators", "interventions",
-        "conversion", "onnx_files", "lc0_answers", "evaluation",
-    ],
-    "weights": ["random_networks", "weights_files", "headers", "shapes", "schema", "architectures"],
-    # knowing chess, keeping files
-    "positions": ["fen", "encoding", "planes", "moves", "symmetry", "board_html",
-        "squares"],
-    "files": ["store", "tables", "disk", "bundled", "workers", "decompression"],
-}  # fmt: skip
-
-# Imports go down only, those for types and those inside functions too.
-LADDER = [
-    "__main__", "cli", *(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
+# From the top down: imports between rooms go down only, also those for types and inside functions.
+# Inside a room anything goes but a circle.
+ROOMS = [
+    "commands", "reproduction",                                        # telling
+    "organisms", "probing", "experiments",                             # asking
+    "figures", "statistics",                                           # drawing and counting tables
+    "puzzles",                                                         # setting puzzles
+    "networks", "weights",                                             # running networks
+    "positions", "files",                                              # knowing chess, keeping files
 ]  # fmt: skip
 
-# Everything else loads without torch.
-NEEDS_TORCH = {
-    "reproduction.estimates", "reproduction.golden", "reproduction.golden_networks",
-    "reproduction.stages", "reproduction.works",
-    "experiments.actions", "experiments.attention_reading", "experiments.attention_tables",
-    "probing.causal", "probing.predictions", "probing.probe_files", "probing.probes",
-    "probing.rows", "probing.stage",
-    "experiments.effects", "experiments.piece_heads", "experiments.precision",
-    "experiments.screen", "experiments.sweeps",
-    "networks.activations", "networks.attention_kernel", "networks.fusion", "networks.graph",
-    "networks.interventions", "networks.parity",
-    "networks.measures", "networks.network", "networks.operators", "networks.patching",
-    "networks.places", "networks.sites", "networks.verification",
-    "organisms.calibration", "organisms.contrasts",
-}  # fmt: skip
+# The rooms whose modules may load torch. The others never do.
+TORCH_ROOMS = {"reproduction", "organisms", "probing", "experiments", "networks"}
+
+# What reads and draws finished tables stands in rooms of that kind and loads without torch too.
+WITHOUT_TORCH = [
+    "experiments.categories", "experiments.effect_figures", "experiments.effect_tables",
+    "networks.conversion", "networks.evaluation", "networks.onnx_files",
+    "organisms.planted", "organisms.power",
+    "probing.accuracies", "probing.prediction_tables", "probing.recipes", "probing.targets",
+    "reproduction.pages", "reproduction.tabulation",
+]  # fmt: skip
 
 
 @cache
@@ -112,7 +65,14 @@ def imported(tree: ast.Module) -> set[str]:
 def place(name: str) -> str:
     """The module in which a dotted name is: `leela_probe.files.store.Stage` in `files.store`."""
     parts = name.split(".")[1:]
-    return ".".join(parts[: 2 if parts[0] in ROOMS else 1])
+    for length in range(len(parts), 0, -1):
+        if ".".join(parts[:length]) in modules():
+            return ".".join(parts[:length])
+    return ".".join(parts)
+
+
+def room_of(name: str) -> str:
+    return name.split(".")[0]
 
 
 def loaded_after(code: str) -> set[str]:
@@ -127,33 +87,24 @@ def loaded_after(code: str) -> set[str]:
     return {name.split(".")[0] for name in json.loads(result.stdout.splitlines()[-1])}
 
 
-def test_every_module_has_its_place_on_the_ladder():
-    assert len(LADDER) == len(set(LADDER))
-    assert set(modules()) - set(LADDER) == set()
-    assert set(LADDER) - set(modules()) == set()
-
-
-@pytest.mark.parametrize("name", LADDER)
-def test_imports_point_down_the_ladder(name):
-    below = LADDER[LADDER.index(name) + 1 :]
-    assert imported(modules()[name]) <= set(below), f"{name} imports from above"
+def test_every_module_stands_in_a_room():
+    assert {room_of(name) for name in modules()} - set(ROOMS) == {"__main__", "cli"}
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_rooms_stand_on_rooms_below_them_only(room):
+def test_rooms_import_from_rooms_below_them_only(room):
     used = {
-        name.split(".")[0] for each in ROOMS[room] for name in imported(modules()[f"{room}.{each}"])
+        room_of(used)
+        for name, tree in modules().items()
+        if room_of(name) == room
+        for used in imported(tree)
     }
-    order = list(ROOMS)
-    assert used <= set(order[order.index(room) :]), f"{room} imports from a room above"
+    assert used <= set(ROOMS[ROOMS.index(room) :]), f"{room} imports from a room above"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_modules_of_a_room_import_down_its_own_order(room):
-    for index, name in enumerate(ROOMS[room]):
-        own = {each for each in imported(modules()[f"{room}.{name}"]) if each.split(".")[0] == room}
-        below = {f"{room}.{each}" for each in ROOMS[room][index + 1 :]}
-        assert own <= below, f"{room}.{name} imports from above in its room"
+def test_no_imports_go_in_a_circle():
+    order = TopologicalSorter({name: imported(tree) for name, tree in modules().items()})
+    order.prepare()  # a CycleError names the circle
 
 
 def test_an_import_from_above_would_be_seen():
@@ -168,16 +119,14 @@ def test_an_import_from_above_would_be_seen():
     assert imported(tree) == {
         "cli", "networks.network", "puzzles.filters", "files.store", "weights"
     }  # fmt: skip
-    assert "weights" not in LADDER  # a room is no module
 
 
 def test_a_room_is_a_docstring_and_its_modules():
-    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert folders == set(ROOMS)
-    for room in ROOMS:
-        tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
+    for path in PACKAGE.glob("*/**/__init__.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         assert ast.get_docstring(tree)
-        assert len(tree.body) == 1, f"{room} does more than say what it is"
+        assert len(tree.body) == 1, f"{path.parent.name} does more than say what it is"
 
 
 def test_every_module_says_what_is_public_and_has_it():
@@ -228,33 +177,12 @@ def test_importing_the_package_imports_nothing_else():
     assert after - before == {"leela_probe"}
 
 
-def test_the_chess_side_loads_without_torch():
-    names = [name for name in LADDER if name not in NEEDS_TORCH and name != "__main__"]
-    loaded = loaded_after("\n".join(f"import leela_probe.{name}" for name in names))
+def test_what_needs_no_network_loads_without_torch():
+    names = [name for name in modules() if room_of(name) not in TORCH_ROOMS | {"__main__"}]
+    code = "\n".join(f"import leela_probe.{name}" for name in [*names, *WITHOUT_TORCH])
+    loaded = loaded_after(code)
     assert "chess" in loaded
     assert "torch" not in loaded
-
-
-def test_what_is_said_to_need_torch_does():
-    # so that the list above holds no module by mistake
-    for name in NEEDS_TORCH:
-        reached, todo = set(), {name}
-        while todo:
-            module = todo.pop()
-            reached.add(module)
-            todo |= imported(modules()[module]) - reached
-        names = {
-            name
-            for module in reached
-            for node in ast.walk(modules()[module])
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for name in (
-                [node.module or ""]
-                if isinstance(node, ast.ImportFrom)
-                else [alias.name for alias in node.names]
-            )
-        }
-        assert any(each.split(".")[0] == "torch" for each in names), f"{name} needs no torch"
 
 
 def test_help_loads_neither_torch_nor_pandas():

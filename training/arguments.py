@@ -1,4 +1,4 @@
-"""Values of command lines that are checked before anything is done. Stands on nothing."""
+"""Values of command lines that are checked before anything is done."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 The work is done by `mates.c`, compiled on the spot with the machine's C compiler and kept in
 `training/build/` until the source changes. The GIL is released during calls, so threads help.
-Stands on `records`.
 
 A mate in two is a first move after which there is a legal reply and every legal reply can be
 answered by mate at once.

@@ -8,7 +8,6 @@ lines that are certified, and to a block of records.
 
 Blocks are `block-000000.npy` and so on, arrays of `records.RECORD`; those that are there already
 are kept, so a run that was cut off goes on. `manifest.json` beside them says what they are made of.
-Stands on `certificates`, and on `leela_probe.puzzles.lichess` for dumps.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the third move of a mate in two comes from and goes to: what a told network is told.
 
-No network that ships learns from these. Stands on `certificates` and `records`.
+No network that ships learns from these.
 """
 
 from __future__ import annotations

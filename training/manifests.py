@@ -1,7 +1,4 @@
-"""What a folder was made from, written beside it in JSON, so that nothing else is added to it.
-
-Stands on `leela_probe.files.disk`.
-"""
+"""What a folder was made from, written beside it in JSON, so that nothing else is added to it."""
 
 from __future__ import annotations
 

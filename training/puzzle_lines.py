@@ -8,7 +8,6 @@ reply, mate; that of a mate in one: set-up, mate. A near miss, in which nothing 
 two with a man moved, taken away or added; its line is: set-up, the move that was the key, and a
 reply after which there is no mate. All random-looking choices are by SHA-256 of the seed and the
 position, so a seed gives the same file everywhere. Every line is proved again before it is written.
-Stands on `certificates`.
 """
 
 from __future__ import annotations

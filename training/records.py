@@ -1,7 +1,7 @@
 """A certified position and its legal moves as one row of a numpy array, and back to a board.
 
 Everything is in the view of the side to move, which plays up the board as in Leela's planes: with
-black to move the board is colour-mirrored, a8 becomes a1. Stands on python-chess and numpy.
+black to move the board is colour-mirrored, a8 becomes a1.
 
 Columns of `RECORD`, which is what `mates.c` writes:
 

@@ -1,7 +1,4 @@
-"""What a training run depends on, kept in its folder so that it is resumed with the same.
-
-Stands on `manifests`.
-"""
+"""What a training run depends on, kept in its folder so that it is resumed with the same."""
 
 from __future__ import annotations
 

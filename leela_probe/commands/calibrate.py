@@ -1,7 +1,4 @@
-"""The subcommand `leela-probe calibrate`: the experiments on networks whose look-ahead is known.
-
-Stands on `terminal`, `options` and `findings`, and on the room that does the work.
-"""
+"""The subcommand `leela-probe calibrate`: the experiments on networks whose look-ahead is known."""
 
 from __future__ import annotations
 

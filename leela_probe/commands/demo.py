@@ -1,7 +1,4 @@
-"""The subcommand `leela-probe demo`: the whole study at small size, with what comes along.
-
-Stands on `reproduce`.
-"""
+"""The subcommand `leela-probe demo`: the whole study at small size, with what comes along."""
 
 from __future__ import annotations
 

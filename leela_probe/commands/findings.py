@@ -1,7 +1,6 @@
 """Files of what was found out: a table of statistics or a figure, and the manifest of a table.
 
-A file that is there already is left alone unless it is to be overwritten. Stands on
-`figures.drawing`, `files.store` and `files.disk`; loads without torch.
+A file that is there already is left alone unless it is to be overwritten.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The subcommand `leela-probe golden`: the published values of the paper's networks, one by one.
-
-Stands on `terminal` and `options`, and on `reproduction.golden`.
-"""
+"""The subcommand `leela-probe golden`: the published values of the paper's networks, one by one."""
 
 from __future__ import annotations
 

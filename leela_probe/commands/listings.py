@@ -1,6 +1,6 @@
 """What the command shows, made ready for a terminal of 80 columns. Builds, and never prints.
 
-Takes results as they are; computes nothing. Stands on no other room but for types.
+Takes results as they are; computes nothing.
 """
 
 from __future__ import annotations

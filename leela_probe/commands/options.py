@@ -1,7 +1,7 @@
 """Arguments and options of the subcommands, each described once, and how choices are checked.
 
 A value that is none of a few is a mistaken command line, and the message lists the right ones; what
-they are is asked only when a subcommand runs. Stands on `positions.squares`.
+they are is asked only when a subcommand runs.
 """
 
 from __future__ import annotations

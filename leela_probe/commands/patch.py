@@ -1,7 +1,6 @@
 """The subcommands `leela-probe patch ...`: one for each sweep of changed runs.
 
-Each writes one effects table. Stands on `terminal` and `options`, and on the rooms that do the
-work.
+Each writes one effects table.
 """
 
 from __future__ import annotations

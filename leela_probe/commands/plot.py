@@ -1,7 +1,6 @@
 """The subcommands `leela-probe plot ...`: one for each figure of an effects table.
 
-Each writes one figure and, if asked, the table of its numbers. Stands on `terminal` and `options`,
-and on the rooms that do the work.
+Each writes one figure and, if asked, the table of its numbers.
 """
 
 from __future__ import annotations

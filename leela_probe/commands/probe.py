@@ -1,7 +1,4 @@
-"""The subcommands `leela-probe probe` and `leela-probe attention`: reading without changing.
-
-Stands on `terminal`, `options`, `findings` and `readings`, and on the rooms that do the work.
-"""
+"""The subcommands `leela-probe probe` and `leela-probe attention`: reading without changing."""
 
 from __future__ import annotations
 

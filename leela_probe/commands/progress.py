@@ -1,7 +1,6 @@
 """How far a stage is: a bar with rate and time left on a terminal, plain lines elsewhere.
 
-Writes to the console that it is given and nowhere else. Stands on `files.store` for what a stage
-tells.
+Writes to the console that it is given and nowhere else.
 """
 
 from __future__ import annotations

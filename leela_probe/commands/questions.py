@@ -1,7 +1,7 @@
 """The positions that `eval` is asked about: a FEN and moves, or a file with such a line for each.
 
 What lc0 would refuse is refused here too, and so is what a network of ordinary chess cannot be
-asked. Stands on python-chess, which is imported when it is used.
+asked.
 """
 
 from __future__ import annotations

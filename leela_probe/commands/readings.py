@@ -1,6 +1,6 @@
 """What `leela-probe probe` and `attention` show of their tables, for a terminal of 80 columns.
 
-Builds, and never prints. Stands on no other room.
+Builds, and never prints.
 """
 
 from __future__ import annotations

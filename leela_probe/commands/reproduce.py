@@ -1,7 +1,4 @@
-"""The subcommand `leela-probe reproduce`: the whole study, step by step, and its page.
-
-Stands on `terminal` and `options`, and on `reproduction`.
-"""
+"""The subcommand `leela-probe reproduce`: the whole study, step by step, and its page."""
 
 from __future__ import annotations
 

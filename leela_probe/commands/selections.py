@@ -1,8 +1,4 @@
-"""Which rows of an effects table a figure or a statistic takes, and what they are called.
-
-Stands on `experiments.effect_tables`, `experiments.categories` and `files.store`; loads without
-torch.
-"""
+"""Which rows of an effects table a figure or a statistic takes, and what they are called."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The subcommands `leela-probe stats ...`: numbers out of effects tables.
 
-Each prints a table for a terminal of 80 columns and, if asked, writes all its rows. Stands on
-`terminal` and `options`, and on the rooms that do the work.
+Each prints a table for a terminal of 80 columns and, if asked, writes all its rows.
 """
 
 from __future__ import annotations

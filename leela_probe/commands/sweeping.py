@@ -1,7 +1,4 @@
-"""What every subcommand of `leela-probe patch` does with its sweep: run it and say what came out.
-
-Stands on `terminal`, `options` and `listings`, and on the rooms that do the work.
-"""
+"""What every subcommand of `leela-probe patch` does: run its sweep and say what came out."""
 
 from __future__ import annotations
 

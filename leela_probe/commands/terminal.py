@@ -1,7 +1,4 @@
-"""What every subcommand does at the terminal: load a network, show progress, refuse to overwrite.
-
-Stands on `options` and `progress`; what takes time to import is imported when it is used.
-"""
+"""What every subcommand does at the terminal: load a network, show progress, refuse a loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""What to change in a network, the effects of all these changes on puzzles, and their table.
-
-Stands on `puzzles`, `networks`, `positions` and `files`.
-"""
+"""What to change in a network, the effects of all these changes on puzzles, and their table."""

@@ -1,7 +1,7 @@
 """What a sweep does at its places, by name: patch, zero, mean, resample or scale.
 
 Mean and resample ablation write what is found on ordinary positions that no puzzle set holds, so
-that nothing is taken from the puzzles. Stands on `sweeps`, `held_out` and `networks.patching`.
+that nothing is taken from the puzzles.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Reading attention without changing it: who looks at whom, averaged by relation, rank, gradient.
 
 A relation names two squares of a puzzle: `3->1` is the entry whose query is the first move's target
-and whose key is the third's, along which information flows from the third to the first. Stands on
-`networks.network`, `networks.measures` and `puzzles.pairs`.
+and whose key is the third's, along which information flows from the third to the first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Attention at the relations of a file of puzzles: one table on disk, and its summary by head.
 
 Rows are written and counted some puzzles at a time, so that memory does not grow with the number of
-puzzles. Stands on `attention_reading`, `puzzles.pairs`, `files.store` and `statistics`.
+puzzles.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What each square of a puzzle's board is to its line: the squares that effects are averaged over.
 
 A square can be several things at once (the target of the first and of the third ply, say); it then
-carries all their names. Stands on `puzzles.pairs` and `positions.squares`; loads without torch.
+carries all their names.
 """
 
 from __future__ import annotations

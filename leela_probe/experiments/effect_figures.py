@@ -1,7 +1,4 @@
-"""The figure of an effects table: which one suits its sweep, and what its axes say.
-
-Stands on `categories`, `statistics` and `figures`; loads without torch.
-"""
+"""The figure of an effects table: which one suits its sweep, and what its axes say."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The long table of effects: its columns, and reading it back.
 
 A row is one changed run of one puzzle; a puzzle that cannot be measured has one row that says why.
-Stands on `effect_figures`, which it needs in Jupyter alone; loads without torch.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 A row is one changed run of one puzzle: the measure in the clean run, in the corrupted run and in
 the changed run, and the effect, positive where the change hurts the move. Puzzles that cannot be
 measured have one row that says why.
-
-Stands on `networks.patching`, `sweeps`, `categories`, `networks.measures` and `files.store`.
 """
 
 from __future__ import annotations

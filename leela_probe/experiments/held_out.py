@@ -1,7 +1,6 @@
 """Ordinary positions that no puzzle set holds: random play, to choose heads and averages on.
 
-What is chosen on them can be tested on puzzles without having been fitted to them. Stands on
-python-chess alone.
+What is chosen on them can be tested on puzzles without having been fitted to them.
 """
 
 from __future__ import annotations

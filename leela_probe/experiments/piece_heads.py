@@ -1,8 +1,4 @@
-"""Heads that follow a piece's moves: the paper's lists, a rule to find them, what E4 does to them.
-
-Stands on `networks.interventions`, `puzzles.pairs` and `positions.squares`; a network comes as an
-argument.
-"""
+"""Heads that follow a piece's moves: the paper's lists, a rule to find them, the effect in E4."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What lower precision does to effects: some of a sweep's, measured in both.
-
-Stands on `effects` and `sweeps`.
-"""
+"""What lower precision does to effects: some of a sweep's, measured in both."""
 
 from __future__ import annotations
 

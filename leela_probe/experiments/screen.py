@@ -5,8 +5,6 @@ change of that activation (attribution patching, Nanda 2023; Syed et al. 2023). 
 gradient over inputs between the two boards of a pair is the finer form (integrated gradients over
 the input, Hanna et al. 2024). Estimates rank places; they are no effects, and `verify` measures the
 best exactly.
-
-Stands on `effects`, `networks.patching` and `sweeps`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Which changes an experiment makes to each puzzle's run. Descriptions; `effects` runs them.
 
-Every sweep of the two look-ahead papers is a function here. Stands on `networks.interventions`,
-`puzzles.pairs` and `piece_heads`.
+Every sweep of the two look-ahead papers is a function here.
 """
 
 from __future__ import annotations

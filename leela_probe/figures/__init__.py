@@ -1,4 +1,4 @@
 """Tables of statistics to figures for print: drawing, diagrams of boards, the figures themselves.
 
-Computes no statistics and loads without torch. Stands on `positions`.
+Computes no statistics and loads without torch.
 """

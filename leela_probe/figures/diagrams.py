@@ -1,7 +1,7 @@
 """Chess diagrams with a number on every square, seen from the side to move.
 
 The board's own light and dark squares show as frames around the coloured fields, so that colours
-are exactly those of the bar. Stands on `drawing`, `positions.squares`.
+are exactly those of the bar.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """How every figure looks and how it is written to disk: widths, fonts, colours, files.
 
 Made for print: no letter below 7 points at the width of a column, colours that colour-blind readers
-tell apart. No pyplot: a figure belongs to the caller and nothing is left open. Stands on no other
-room.
+tell apart. No pyplot: a figure belongs to the caller and nothing is left open.
 """
 
 from __future__ import annotations

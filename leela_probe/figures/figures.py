@@ -1,7 +1,7 @@
 """Figures out of the tables of `stats` and `comparisons`; nothing is computed here but positions.
 
 Each function takes one tidy table and gives back a matplotlib figure of the width of a column or a
-page, with units, numbers of puzzles and the name of every band in it. Stands on `drawing`.
+page, with units, numbers of puzzles and the name of every band in it.
 """
 
 from __future__ import annotations

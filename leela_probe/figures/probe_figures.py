@@ -1,7 +1,7 @@
 """Figures out of a table of probing accuracies; nothing is computed here.
 
 Each function takes the table of `accuracies` and gives back a matplotlib figure, with the number of
-puzzles and the name of every band in it. Stands on `drawing`.
+puzzles and the name of every band in it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The networks and puzzles that come with the package, found by name.
 
 `bundled:strong` stands for a file in the folder `leela_probe/bundled` wherever a network or a file
-of puzzles is asked for. Stands on nothing.
+of puzzles is asked for.
 """
 
 from __future__ import annotations

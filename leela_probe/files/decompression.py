@@ -1,7 +1,4 @@
-"""Compressed files read as streams, where a file that is cut short is an error.
-
-Stands on zstandard.
-"""
+"""Compressed files read as streams, where a file that is cut short is an error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Files that are there whole or not at all, whatever happens to the program or the power.
-
-Stands on nothing.
-"""
+"""Files that are there whole or not at all, whatever happens to the program or the power."""
 
 from __future__ import annotations
 

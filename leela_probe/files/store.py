@@ -4,8 +4,7 @@ A stage turns inputs into one table, `OUT` (Parquet or CSV), with `OUT.manifest.
 While it runs, finished parts lie in the folder `OUT.partial` as Arrow files, which are quick to
 write; each is written under another name, forced to disk and renamed, so that it is there whole or
 not at all. A stage that was killed goes on after its last finished part, and table and manifest
-come out byte for byte as if it had never been stopped. Stands on `disk`, `tables` and `bundled`;
-knows nothing of chess.
+come out byte for byte as if it had never been stopped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Tables as files: Parquet, and CSV that a person and every program can read.
-
-Stands on pyarrow.
-"""
+"""Tables as files: Parquet, and CSV that a person and every program can read."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 order; `behind` does so in a thread of this process, for functions that leave Python. A worker is a
 plain Python that loads what the function needs and nothing else: not the caller's script, not
 torch. It lives on the pipe from this process, so that it ends when this process ends, in whatever
-way. Stands on nothing.
+way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Activations of many positions kept on disk, with no more than a batch of them in memory.
 
 A folder holds one safetensors file for each batch and, once it is complete, `manifest.json`, which
-says what is in it. Stands on `network`.
+says what is in it.
 """
 
 from __future__ import annotations

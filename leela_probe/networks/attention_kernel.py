@@ -2,7 +2,7 @@
 
 The bias is smolgen's, 64 x 64 numbers a head and board: more than all other activations together.
 On a CPU it is made, used and forgotten a few boards at a time in one piece of memory, so that it
-never leaves the caches. Stands on no other room.
+never leaves the caches.
 """
 
 from __future__ import annotations

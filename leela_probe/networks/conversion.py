@@ -2,8 +2,6 @@
 
 The converted file is kept in a cache folder under the hash of what it was made from, with what the
 ONNX format leaves out (the input format, which heads were chosen) written into its metadata.
-
-Stands on `onnx_files`, `weights.weights_files`, `files.disk` and `files.bundled`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What a network answers for a batch of positions: policy over legal moves, WDL, Q, moves left.
 
-Everything is from the side of the player to move, in float32. Stands on `positions.encoding` and
-`positions.board_html`; needs no torch.
+Everything is from the side of the player to move, in float32.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ memory. `fuse` recognises them from their last node backwards. A tensor that the
 read or to change is never fused away, so a fused run and a plain run differ by rounding alone.
 Where nobody else holds what an elementwise step is given, and no gradients are wanted, it writes
 over it: memory that is still in the caches is worth more than the arithmetic.
-
-Stands on `attention_kernel` and `operators`.
 """
 
 from __future__ import annotations

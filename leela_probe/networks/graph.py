@@ -3,8 +3,6 @@
 A run is asked for named tensors. It computes only the nodes that those need, starting from whatever
 is fed (the input planes, or any tensor in the middle), applies the edits it was given to the
 tensors they name, fuses what nobody looks at, and drops each tensor after its last use.
-
-Stands on `operators` and `fusion`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What to do to an activation: where, and what. Descriptions only; `patching` carries them out.
-
-Stands on no other room; a direction or a mean to write is a tensor that the caller gives.
-"""
+"""What to do to an activation: where, and what. Descriptions only; `patching` carries them out."""
 
 from __future__ import annotations
 

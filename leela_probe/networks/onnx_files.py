@@ -1,7 +1,4 @@
-"""ONNX files of Leela networks: reading, the facts we note in their metadata, float32 copies.
-
-Stands on `positions.planes`, and needs no torch.
-"""
+"""ONNX files of Leela networks: reading, the facts we note in their metadata, float32 copies."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 `bind` turns one ONNX node into a `Step`: the names of the tensors it takes, the names of those it
 gives, and the function between them. Whatever a node fixes (axes, shapes, slice bounds) is resolved
 when the node is bound, so that running it neither parses attributes nor waits for the GPU.
-
-Stands on nothing but torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a network gives for planes, before anything is known of legal moves.
-
-Stands on no other room.
-"""
+"""What a network gives for planes, before anything is known of legal moves."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Whether the torch graph answers as onnxruntime does: what loading a network checks.
-
-Stands on `outputs`, `evaluation` and `positions.encoding`.
-"""
+"""Whether the torch graph answers as onnxruntime does: what loading a network checks."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 What comes before a change is computed once a board and shared by all runs; only what is downstream
 of the change runs again, with many runs in one batch. A run of the network without changes and a
 run with them differ by the interventions alone.
-
-Stands on `interventions`, `places` and `network`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Where interventions are in the activations of a network: found and checked once each.
-
-Stands on `interventions`, `network` and `sites`.
-"""
+"""Where interventions are in the activations of a network: found and checked once each."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ The threads of onnxruntime that share an operator wait for each other actively, 
 work the machine has. So a small network's batch is cut into shares, each on a thread of its own. A
 large network takes all threads for one share: it has work enough for them in every operator, and
 its activations come once.
-
-Stands on `workers` for the number of cores, and needs no torch.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """Names and axes of the activations worth touching, the same for every network.
 
-A site is a named tensor of the graph with named axes: `layer3.pattern` has the axes
-`board head query key` whatever the flattening inside the ONNX file. Sites are found by what the
-graph connects, so that exports of different ages and kinds give the same names. An ONNX tensor
-name is a site too: the named one of that tensor, or else the tensor as it is in the file, whose
-axes have no names.
-
-Stands on `graph`.
+A site is a named tensor of the graph with named axes: `layer3.pattern` has the axes `board head
+query key` whatever the flattening inside the ONNX file. Sites are found by what the graph connects,
+so that exports of different ages and kinds give the same names. An ONNX tensor name is a site too:
+the named one of that tensor, or else the tensor as it is in the file, whose axes have no names.
 """
 
 from __future__ import annotations

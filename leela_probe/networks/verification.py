@@ -1,7 +1,4 @@
-"""Whether a loaded network answers as it should: against lc0, onnxruntime, and device against CPU.
-
-Stands on `network`, `conversion`, `lc0_answers` and `positions.symmetry`.
-"""
+"""Whether a loaded network answers as lc0, onnxruntime and the CPU do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""Networks whose look-ahead is known, puzzles for them, and what the experiments make of both.
-
-Stands on `statistics`, `experiments`, `puzzles`, `weights` and `positions`.
-"""
+"""Networks whose look-ahead is known, puzzles for them, and what the experiments make of both."""

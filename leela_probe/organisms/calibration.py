@@ -3,8 +3,7 @@
 An organism is a network with its truth: a planted one, or one in which there is nothing to find.
 Each experiment's contrast (`contrasts`, which says which experiments have none) is tested at every
 location, corrected for their number; on planted organisms that should find the planted locations
-and no other, on the others it should reject no more often than at its level. Stands on
-`contrasts`, `planted`, `planted_puzzles`, `power`, `statistics` and `files.store`.
+and no other, on the others it should reject no more often than at its level.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ so that without look-ahead the contrast has mean 0.
 Two experiments of the package have no contrast here. Probes (E5): where the third move goes follows
 in planted puzzles from the first move's target, so that a probe finds it in any network, and in the
 planes. Piece heads (E4): they need lines of five plies and heads that follow a piece, and planted
-networks have neither. Stands on `planted_puzzles` and `experiments`.
+networks have neither.
 """
 
 from __future__ import annotations

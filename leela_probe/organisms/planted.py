@@ -8,7 +8,7 @@ other head computes something and its output is multiplied by zero.
 A square's residual stream is a one-hot position, a one-hot content and pairs of flags, one of each
 pair being 1. All of these have the same norm, so that the layer norms change nothing, and patching
 one into another gives a state that the network can be in: effects are the whole gap or nothing, up
-to rounding. Stands on `weights.weights_files`, `weights.shapes` and `positions.squares`.
+to rounding.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@ Each comes twice. Both times the first move takes the enemy's only knight, and t
 put on the square that the third move goes to. In the planted pair that square is the knight's
 partner; in the placebo the line goes to another square that the same conditions allow, and nothing
 is planted there. Where no network is given both squares are drawn alike, so that whatever a network
-makes of the one it makes of the other, on average: any difference is chance. Stands on
-`puzzles.pairs`, `puzzles.patterns`, `positions.squares` and `files.disk`; loads without torch.
+makes of the one it makes of the other, on average: any difference is chance.
 """
 
 from __future__ import annotations

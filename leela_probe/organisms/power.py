@@ -1,7 +1,4 @@
-"""How often so many puzzles are enough to find what is planted.
-
-Stands on `statistics.resampling`; loads without torch.
-"""
+"""How often so many puzzles are enough to find what is planted."""
 
 from __future__ import annotations
 

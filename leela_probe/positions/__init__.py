@@ -1,4 +1,4 @@
 """Chess as a network sees it: squares, symmetry, moves and policy slots, planes, encoded boards.
 
-Loads without torch. Stands on no other room.
+Loads without torch.
 """

@@ -2,7 +2,6 @@
 
 `encode` turns boards into 112 bit masks each, with the legal moves as numbers and their policy
 slots: arrays alone, quick to send between processes. `EncodedBoards.planes` unpacks the masks.
-Stands on `planes` and `moves`, and loads without torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """FENs to boards, many times as fast as python-chess where they are plain.
 
 Dumps hold millions of positions, and python-chess takes most of the time of a puzzle to read its
-FEN piece by piece. Whatever is not plain here is left to python-chess. Stands on python-chess.
+FEN piece by piece. Whatever is not plain here is left to python-chess.
 """
 
 from __future__ import annotations

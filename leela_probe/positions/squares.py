@@ -1,8 +1,8 @@
 """Squares as a network sees them: always from the side to move.
 
-The network's board is the mover's: square 0 is the mover's own a1 corner. For White that is
-python-chess's own numbering; for Black the ranks are mirrored and the files are not, so that
-Black's king starts on e1 too. Stands on python-chess alone.
+The network's board is the mover's: square 0 is the mover's own a1 corner. For White that is python-
+chess's own numbering; for Black the ranks are mirrored and the files are not, so that Black's king
+starts on e1 too.
 """
 
 from typing import NewType

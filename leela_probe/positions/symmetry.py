@@ -3,7 +3,7 @@
 From format 3 on, a position without castling rights is turned so that the mover's king stands in a
 fixed part of the board: files are mirrored so that it is on e to h; without pawns the ranks too, so
 that it is on 1 to 4, and the board is reflected in the h1-a8 diagonal where that brings the king
-below it. Policy slots are turned with the board. Stands on `squares`.
+below it. Policy slots are turned with the board.
 """
 
 from __future__ import annotations

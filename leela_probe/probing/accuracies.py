@@ -1,8 +1,7 @@
 """Tables of predictions -> how often they are right, with intervals by game.
 
 One long table: accuracy of each layer, question, subset and control, and the margins over the
-controls, from the same puzzles. Stands on `targets`, `prediction_tables`, `folds` and
-`statistics.intervals`; loads without torch.
+controls, from the same puzzles.
 """
 
 from __future__ import annotations

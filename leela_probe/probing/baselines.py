@@ -1,7 +1,6 @@
 """Predictions that read no network: the most frequent relation, and the legal moves.
 
-Ties are broken at random with a seed. Stands on `prediction_tables`, `targets` and `folds`; loads
-without torch.
+Ties are broken at random with a seed.
 """
 
 from __future__ import annotations

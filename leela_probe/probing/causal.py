@@ -1,9 +1,8 @@
 """Does the network use what the probe reads? Move the activation along the probe's direction.
 
-At the answer's square the activation is moved so that the probe's score of that square changes by
-a number of nats, and the policy is measured. The same step in a random direction, and the probe's
-step at another square, are what it is held against. Stands on `probes`, `networks.patching`,
-`networks.measures` and `statistics.intervals`.
+At the answer's square the activation is moved so that the probe's score of that square changes by a
+number of nats, and the policy is measured. The same step in a random direction, and the probe's
+step at another square, are what it is held against.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Which puzzles a probe is trained, stopped and tested on; a game is never on two sides.
-
-Stands on `statistics.resampling` for what a game is; loads without torch.
-"""
+"""Which puzzles a probe is trained, stopped and tested on; a game is never on two sides."""
 
 from __future__ import annotations
 

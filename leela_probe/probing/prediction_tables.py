@@ -1,7 +1,4 @@
-"""The columns of tables of predictions, and how rows of them are made.
-
-Stands on `targets` and `puzzles.pairs`; loads without torch.
-"""
+"""The columns of tables of predictions, and how rows of them are made."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What probes say of the puzzles that they were not trained on, one row a puzzle and question.
-
-Stands on `probes`, `rows`, `targets` and `folds`.
-"""
+"""What probes say of the puzzles that they were not trained on, one row a puzzle and question."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Trained probes as a safetensors file, with what they are in its metadata.
-
-Stands on `probes` and `files.disk`.
-"""
+"""Trained probes as a safetensors file, with what they are in its metadata."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ The score of square j is (W_x x_j) . (W_z x_g) / sqrt(rank), x the activations o
 given square; a softmax over the squares makes it a probability (Jenner et al. 2024, section 4; the
 constant that the paper adds changes nothing under a softmax and is left out). The probes of all
 layers, questions, splits and seeds are one tensor and learn in the same passes over the data; each
-comes out as if it had been trained alone, but for rounding. Stands on `rows`, `targets`, `folds`
-and `recipes`.
+comes out as if it had been trained alone, but for rounding.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 A random number takes the place of every weight, with the mean and standard deviation of the tensor
 it is in, so that layers keep their scale. What belongs to the architecture stays: whole numbers,
-constants, and encodings of position that are appended to the input. Stands on
-`networks.onnx_files`; needs no torch.
+constants, and encodings of position that are appended to the input.
 """
 
 from __future__ import annotations

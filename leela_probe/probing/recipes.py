@@ -1,7 +1,4 @@
-"""How a probe is made: size, initialisation, optimiser, split. Two ways, by name.
-
-Stands on no other room; loads without torch.
-"""
+"""How a probe is made: size, initialisation, optimiser, split. Two ways, by name."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 Each reader of the future (the network, its input planes, networks with random weights, baselines
 without a network) is one part of the stage: a run cut off goes on after the last finished one.
-Stands on the rest of the room, `networks.activations` and `files.store`.
 """
 
 from __future__ import annotations

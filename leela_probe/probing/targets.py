@@ -2,8 +2,7 @@
 
 Squares are the mover's throughout, the opponent's moves included. A question gives the probe one
 square as a condition: the first move's target where a target is asked for, the asked move's own
-target where its source is (Jenner et al. 2024, section 4; Cruz 2025 for other plies). Stands on
-`puzzles.pairs`; loads without torch.
+target where its source is (Jenner et al. 2024, section 4; Cruz 2025 for other plies).
 """
 
 from __future__ import annotations

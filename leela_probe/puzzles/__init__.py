@@ -1,5 +1,4 @@
 """Puzzles: read, filtered with a reason for each, and paired with a corrupted partner.
 
-Loads without torch, since networks come as arguments. Stands on `networks`, `positions`
-and `files`.
+Loads without torch, since networks come as arguments.
 """

@@ -1,9 +1,8 @@
 """Small changes to a position, from which a puzzle's corrupted partner is chosen.
 
-A pawn is removed, a pawn of either colour is added on an empty square, or a piece, kings
-included, is put on an empty square (Jenner et al. 2024, `scripts/make_corruptions.py` of their
-code). A candidate counts if the position stays a legal one and the solver's first move stays
-legal. Stands on python-chess.
+A pawn is removed, a pawn of either colour is added on an empty square, or a piece, kings included,
+is put on an empty square (Jenner et al. 2024, `scripts/make_corruptions.py` of their code). A
+candidate counts if the position stays a legal one and the solver's first move stays legal.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 The weak network's first move comes first, then the strong network's, then the later plies of what
 is left. Chunks of rows are asked about in a few threads, so that worker processes encode the next
-ones, and this process keeps the books of the last, while the networks run. Stands on `criteria`,
-`plies` and `files.workers`.
+ones, and this process keeps the books of the last, while the networks run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The corrupted partners of a file of puzzles.
 
 `run` writes for each puzzle the smallest change that spoils its best move, with every score, or why
-there is none. Stands on `partners`, `patterns`, `lichess`, `judging` and `files.workers`; loads
-without torch, since the networks come as arguments.
+there is none.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A right first move is evidence of look-ahead in puzzles that a weak network does not see, that a
 strong network solves, and whose answer is forced. The thresholds are those of Jenner et al. (2024),
-`scripts/make_puzzles.py` of their code. Stands on `plies` and `lichess`.
+`scripts/make_puzzles.py` of their code.
 """
 
 from __future__ import annotations

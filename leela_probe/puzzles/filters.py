@@ -1,8 +1,6 @@
 """Which puzzles of a dump to keep, and why each other one was dropped.
 
-`run` writes a verdict for every row, with the probabilities that decided. Stands on `cascade`,
-`criteria`, `patterns`, `lichess`, `sampling`, `judging` and `files.workers`; loads without torch,
-since the networks come as arguments.
+`run` writes a verdict for every row, with the probabilities that decided.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Stages in which networks judge puzzles: what their plans and manifests say of the networks.
-
-Stands on `plies` and `files.store`; loads without torch, since the networks come as arguments.
-"""
+"""Stages in which networks judge puzzles: what their plans and manifests say of the networks."""
 
 from __future__ import annotations
 

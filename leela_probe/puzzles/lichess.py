@@ -2,8 +2,7 @@
 
 `rows` reads a dump as a stream of text rows, cheaply; `parse` checks one row with python-chess;
 `read` does both. What cannot be read is a `MalformedRow` with its line number and the reason, and
-the rest goes on. Files that `leela-probe filter` wrote are read the same way. Stands on
-`positions.fen`, `positions.board_html`, `files.bundled`, `files.decompression` and pyarrow.
+the rest goes on. Files that `leela-probe filter` wrote are read the same way.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A puzzle with its corrupted partner, as the experiments take it.
 
 Reads what `filter` and `corrupt` have written. Both positions of a pair come from a bare FEN, so
-that they have the same kind of history. Stands on `positions.squares`
-and `positions.board_html`; loads without torch.
+that they have the same kind of history.
 """
 
 from __future__ import annotations

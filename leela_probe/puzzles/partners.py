@@ -1,9 +1,9 @@
 """The search for a puzzle's corrupted partners.
 
-A corrupted partner looks almost the same to a weak network and different to the strong one
-(Jenner et al. 2024, `scripts/make_corruptions.py` of their code). The weak network judges every
-candidate. The strong one is asked about the nearest first, only until one passes, which gives the
-same answer as asking about all. Stands on `candidates`, `scores` and `plies`.
+A corrupted partner looks almost the same to a weak network and different to the strong one (Jenner
+et al. 2024, `scripts/make_corruptions.py` of their code). The weak network judges every candidate.
+The strong one is asked about the nearest first, only until one passes, which gives the same answer
+as asking about all.
 
 Both boards of a pair are built from their FENs alone: a corrupted position has no game before it,
 so the clean one is denied its own, and the networks get the same kind of history for both. The

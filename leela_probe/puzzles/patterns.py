@@ -1,7 +1,7 @@
 """Which target squares of a principal variation coincide.
 
 The label numbers the target squares by order of first appearance: in `112` the answer lands where
-the first move landed (it takes back), and the third move goes elsewhere. Stands on python-chess.
+the first move landed (it takes back), and the third move goes elsewhere.
 """
 
 from __future__ import annotations

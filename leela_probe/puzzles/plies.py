@@ -1,8 +1,7 @@
 """What a network says of each ply of a puzzle when the solution is played (teacher forcing).
 
 `encode` makes the positions, in a worker process or here; `ask` puts them to the network. A ply is
-counted from 0: ply 0 is the solver's first move, ply 1 the answer to it. Stands on
-`positions.encoding` and `lichess`; the network comes as an argument.
+counted from 0: ply 0 is the solver's first move, ply 1 the answer to it.
 """
 
 from __future__ import annotations

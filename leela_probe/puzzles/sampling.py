@@ -1,7 +1,6 @@
 """A uniform random sample of rows that are read as a stream.
 
-The first rows of a Lichess dump are no sample of it: the file is sorted by puzzle id. Stands on
-nothing.
+The first rows of a Lichess dump are no sample of it: the file is sorted by puzzle id.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """How each candidate of a puzzle's corrupted partner scores with the networks.
 
 The weak network's scores say how little a change shows, the strong network's how much it spoils.
-Stands on `similarity` and `positions.encoding`.
 """
 
 from __future__ import annotations

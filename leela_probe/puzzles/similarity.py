@@ -1,7 +1,7 @@
 """How alike a network's policies in two positions are: log odds of a move, Jensen-Shannon.
 
 All policies are over the legal moves of their own position, given as log probabilities in one flat
-array, as an `Evaluation` holds them. In nats, in float64. Stands on numpy.
+array, as an `Evaluation` holds them. In nats, in float64.
 """
 
 from __future__ import annotations

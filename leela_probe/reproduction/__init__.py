@@ -1,4 +1,1 @@
-"""The whole study, from a dump of puzzles and two networks to one page with the paper's numbers.
-
-Stands on the rooms that do the work and on `statistics` and `figures`.
-"""
+"""The whole study, from a dump of puzzles and two networks to one page with the paper's numbers."""

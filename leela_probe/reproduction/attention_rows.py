@@ -1,7 +1,4 @@
-"""Rows of the patterns of heads that follow a piece's moves (figure 6), drawn at random.
-
-Stands on `networks`, `puzzles.pairs` and `positions.squares`; the network comes as an argument.
-"""
+"""Rows of the patterns of heads that follow a piece's moves (figure 6), drawn at random."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The step that draws the paper's figures out of a study's tables, each as PNG and SVG.
 
-Nothing is computed here but which puzzle illustrates. Stands on `figures`, `tabulation`, `study`,
-`ledger` and `puzzles.pairs`; loads without torch.
+Nothing is computed here but which puzzle illustrates.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""How long a study will take, from a few seconds of measuring and the number of puzzles.
-
-Stands on `experiments`, `study`, `ledger` and the networks that it is given.
-"""
+"""How long a study will take, from a few seconds of measuring and the number of puzzles."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The golden values of the paper's networks: pass, fail, or not checked for want of a network.
 
-What needs no network is checked without one. Stands on `golden_checks`, `golden_networks`,
-`puzzles` and `positions`.
+What needs no network is checked without one.
 """
 
 from __future__ import annotations

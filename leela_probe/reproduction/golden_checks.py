@@ -1,7 +1,7 @@
 """The golden values of the paper's networks, and what it is to check one.
 
 Values printed by public notebooks and pages for `lc0.onnx` and `LD2.onnx` (`golden.json` beside
-this file). Stands on `puzzles.pairs` and `positions`; loads without torch.
+this file).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What is checked of the paper's networks against the golden values, one by one.
-
-Stands on `golden_checks`, `summaries`, `study`, and the rooms that measure.
-"""
+"""What is checked of the paper's networks against the golden values, one by one."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Each step has a manifest in the study's folder: what it was made from (hashes), its options, the
 code that made it, and what came out (hashes). A step of which all that still holds is left alone.
 One that was begun and cut off is told so, and goes on where it was if it can; what it had finished
-earlier, with other options, stays until the new result is complete. Stands on `files.disk`.
+earlier, with other options, stays until the new result is complete.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Paired differences: an intervention against its control, in the same puzzles (W13).
 
 Two intervals may overlap although the two effects differ clearly puzzle by puzzle, so what is said
-of a difference is said from here. Stands on `summaries` and `statistics.comparisons`; loads without
-torch.
+of a difference is said from here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The short tables of the page: a few rows of a long table, each number with its interval.
 
 Each function gives the heads of the columns and the rows as texts, or None if there is nothing to
-show. Stands on `sentences`.
+show.
 """
 
 from __future__ import annotations

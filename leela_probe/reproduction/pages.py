@@ -1,7 +1,6 @@
 """The step that tells a whole study on one page: a single HTML file, no script, nothing to load.
 
-Figures are inside it. Stands on `number_tables`, `sentences`, `published`, `published_numbers`,
-`tabulation`, `ledger`, `study` and the template beside this file; loads without torch.
+Figures are inside it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Published numbers beside those of a study: "paper | here | interval | agrees?".
-
-Stands on `published_numbers`, `tabulation`, `study` and `ledger`; loads without torch.
-"""
+"""Published numbers beside those of a study: "paper | here | interval | agrees?"."""
 
 from __future__ import annotations
 

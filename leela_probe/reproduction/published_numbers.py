@@ -2,7 +2,7 @@
 
 Own wording; numbers and names from Jenner et al. 2024 (arXiv 2406.00877) and Cruz 2025 (arXiv
 2505.21552), the code and pages that belong to them. `secondary` numbers are quoted from surveys,
-`digitised` ones read off an image to within 0.03. Stands on no other room.
+`digitised` ones read off an image to within 0.03.
 """
 
 from __future__ import annotations

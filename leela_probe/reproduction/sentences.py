@@ -1,7 +1,7 @@
 """What a study found, a sentence an experiment, out of its tables and never without an interval.
 
 Whether an effect exceeds its control is judged by the paired difference in the same puzzles, never
-by whether two intervals overlap (W13). Stands on no other room.
+by whether two intervals overlap (W13).
 """
 
 from __future__ import annotations

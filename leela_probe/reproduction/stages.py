@@ -1,7 +1,4 @@
-"""The steps of a study in their order: puzzles, partners, E1 to E5, tables, figures, page.
-
-Stands on the rest of the room, and on the rooms that do the work.
-"""
+"""The steps of a study in their order: puzzles, partners, E1 to E5, tables, figures, page."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a study is asked to do: two networks, puzzles, thresholds, and the folder it is kept in.
-
-Stands on `puzzles`, `files.store` and `files.tables`; loads without torch.
-"""
+"""What a study is asked to do: two networks, puzzles, thresholds, and the folder it is kept in."""
 
 from __future__ import annotations
 

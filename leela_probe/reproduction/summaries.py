@@ -1,7 +1,7 @@
 """Tables of the study's figures and numbers, out of the effects tables.
 
 The paper's own aggregation of E1 is here (its skip rule, its maxima over squares) beside the sound
-one of `stats`. Stands on `statistics`, `experiments` and `puzzles.pairs`; loads without torch.
+one of `stats`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The step that turns effects into the tables that figures, comparison and page are made of.
-
-Stands on `summaries`, `study`, `ledger`, `files` and `puzzles`; loads without torch.
-"""
+"""The step that turns effects into the tables that figures, comparison and page are made of."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What the measuring steps of a study do: each makes one table, with the stage that is made for it.
-
-Stands on `summaries`, `tabulation`, `attention_rows`, `study`, `ledger` and the rooms that do the
-work.
-"""
+"""What the measuring steps of a study do: each makes one table."""
 
 from __future__ import annotations
 

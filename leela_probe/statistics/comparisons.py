@@ -1,9 +1,8 @@
 """Tests: the same puzzles under two interventions, many heads at once, hits beyond chance.
 
 A best head out of 360 looks good by being the best. `family` says what survives that, either with
-the step-down maximum of t (Westfall and Young; Romano and Wolf) or with Holm's and
-Benjamini-Hochberg's rules; what it is on other puzzles, `split_halves` says.
-Stands on `observations`, `intervals`, `resampling`.
+the step-down maximum of t (Westfall and Young; Romano and Wolf) or with Holm's and Benjamini-
+Hochberg's rules; what it is on other puzzles, `split_halves` says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Intervals for means, shares, trimmed means, medians and percentiles of puzzles in games.
 
-Every interval says what it is, and where none can be given the ends are NaN (or infinite where
-only one end is unknown) and `reason` says why. Stands on `resampling`.
+Every interval says what it is, and where none can be given the ends are NaN (or infinite where only
+one end is unknown) and `reason` says why.
 """
 
 from __future__ import annotations

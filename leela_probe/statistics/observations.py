@@ -2,7 +2,7 @@
 
 The effects table has a row per puzzle and intervention. A location is what a statistic is reported
 for (a layer and a head, a layer and a category of squares); a puzzle must have one value at each,
-or its squares would count as if they were puzzles. Stands on `resampling`.
+or its squares would count as if they were puzzles.
 """
 
 from __future__ import annotations

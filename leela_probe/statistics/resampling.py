@@ -2,8 +2,8 @@
 
 Puzzles of one game share a board's history, so games are drawn, never single puzzles; a puzzle
 without a game is a cluster of its own. A mean over puzzles needs of a cluster only the sum and the
-number of its values, so a resample of every location at once is one product of a weights matrix
-and the cluster sums. Stands on no other room.
+number of its values, so a resample of every location at once is one product of a weights matrix and
+the cluster sums.
 """
 
 from __future__ import annotations

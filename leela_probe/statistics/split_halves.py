@@ -1,7 +1,7 @@
 """Chooses on one half of the games and reports on the other (W14).
 
 The largest of many estimates is too large: chance helped to choose it. What it is on puzzles that
-had no part in the choice is an honest number. Stands on `observations`, `intervals`.
+had no part in the choice is an honest number.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Effects are positive where an intervention hurts the move, in the unit of the measure (log odds in
 nats). Every table says in `interval` what its `low` and `high` are and in `reason` why they are
 missing; quantiles of puzzles stand in columns of their own and are no intervals. Comparisons and
-tests are in `comparisons`. Stands on `observations`, `intervals` and `puzzles.patterns`.
+tests are in `comparisons`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The kinds of network that Leela's files hold, and small ones of every kind by name.
 
-Stands on `positions.planes`. An `Architecture` says everything about a network except its numbers.
+An `Architecture` says everything about a network except its numbers.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """What a weights file says about its network, read as lc0 reads it, and saying it.
 
-Stands on `schema`, `shapes` and `architectures`. Older files leave things out that lc0 fills in;
-so do we. Source: lc0, ``FixOlderWeightsFile`` in ``src/neural/loader.cc``.
+Older files leave things out that lc0 fills in; so do we. Source: lc0, ``FixOlderWeightsFile`` in
+``src/neural/loader.cc``.
 """
 
 from dataclasses import dataclass, fields

@@ -2,7 +2,7 @@
 
 Their answers mean nothing, but their policies differ from position to position and are neither
 uniform nor certain, so that they can stand in for a trained network wherever only the arithmetic
-matters. Stands on `weights_files`, `shapes`, `positions.planes` and `architectures`.
+matters.
 """
 
 import zlib

@@ -1,9 +1,8 @@
 """The messages of Leela's network files, and the tensors in them by field path.
 
-Stands on no other room. The table of fields follows ``proto/net.proto`` of the public
-lczero-common repository; the messages are built with the protobuf runtime when they are first
-asked for. A tensor is stored as 16-bit integers between its least and its greatest number
-(lc0, ``src/utils/weights_adapter.cc``).
+The table of fields follows ``proto/net.proto`` of the public lczero-common repository; the messages
+are built with the protobuf runtime when they are first asked for. A tensor is stored as 16-bit
+integers between its least and its greatest number (lc0, ``src/utils/weights_adapter.cc``).
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,4 @@
-"""The shape of every tensor of a network, from its architecture; and the other way round.
-
-Stands on `architectures`.
-"""
+"""The shape of every tensor of a network, from its architecture; and the other way round."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,6 @@
 """Leela's weights files: what one says about itself, its tensors, and writing one.
 
-Stands on `headers`, `schema`, `shapes` and `architectures`. A file is one protobuf message,
-mostly gzipped. Source of the format: lc0, ``src/neural/loader.cc``.
+A file is one protobuf message, mostly gzipped. Source of the format: lc0, ``src/neural/loader.cc``.
 """
 
 import difflib
