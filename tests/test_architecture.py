@@ -23,7 +23,7 @@ ROOMS = [
     "figures", "statistics",                                           # drawing and counting tables
     "puzzles",                                                         # setting puzzles
     "networks", "weights",                                             # running networks
-    "positions", "files",                                              # knowing chess, keeping files
+    "positions", "files",                                              # chess; keeping files
 ]  # fmt: skip
 
 # The rooms whose modules may load torch. The others never do.
