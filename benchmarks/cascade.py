@@ -39,7 +39,7 @@ def main() -> int:
                     continue  # the first run of all warms up and is not counted
                 out = Path(folder, f"all-plies-{all_plies}.parquet")
                 start = time.perf_counter()
-                finished = filters.run(
+                finished = filters.filter_puzzles(
                     arguments.dump,
                     out,
                     **networks,

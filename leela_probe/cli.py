@@ -319,7 +319,7 @@ def filter_puzzles(
     loaded = terminal.load(strong, device, dtype, strong_format, format_option="--strong-format")
     sparring = terminal.load(weak, device, dtype, weak_format, format_option="--weak-format")
     with terminal.stage("filter") as told:
-        finished = filters.run(
+        finished = filters.filter_puzzles(
             dump,
             out,
             strong=loaded,
@@ -404,7 +404,7 @@ def corrupt(
     loaded = terminal.load(strong, device, dtype, strong_format, format_option="--strong-format")
     sparring = terminal.load(weak, device, dtype, weak_format, format_option="--weak-format")
     with terminal.stage("corrupt") as told:
-        finished = corruptions.run(
+        finished = corruptions.corrupt(
             puzzles,
             out,
             strong=loaded,

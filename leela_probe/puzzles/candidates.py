@@ -14,7 +14,7 @@ import chess
 
 __all__ = [
     "KINDS",
-    "Change",
+    "BoardEdit",
     "changed",
     "changes",
     "is_playable",
@@ -27,7 +27,7 @@ KINDS = ("remove", "add", "move")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class BoardEdit:
     """One change to a position.
 
     Attributes:
@@ -46,7 +46,7 @@ class Change:
         return " ".join(map(chess.square_name, self.squares))
 
 
-def changes(board: chess.Board) -> Iterator[Change]:
+def changes(board: chess.Board) -> Iterator[BoardEdit]:
     """Every change, sensible or not: removals, additions (White first), moves, each by square.
 
     Args:
@@ -62,21 +62,21 @@ def changes(board: chess.Board) -> Iterator[Change]:
     empty = [square for square in chess.SQUARES if not board.occupied >> square & 1]
     pieces = board.piece_map()
     for square in chess.scan_forward(board.pawns):
-        yield Change("remove", pieces[square], (square,))
+        yield BoardEdit("remove", pieces[square], (square,))
     for square in empty:
         for colour in (chess.WHITE, chess.BLACK):
-            yield Change("add", chess.Piece(chess.PAWN, colour), (square,))
+            yield BoardEdit("add", chess.Piece(chess.PAWN, colour), (square,))
     for square in chess.scan_forward(board.occupied & ~board.pawns):
         for target in empty:
-            yield Change("move", pieces[square], (square, target))
+            yield BoardEdit("move", pieces[square], (square, target))
 
 
-def changed(board: chess.Board, change: Change) -> chess.Board:
+def changed(board: chess.Board, change: BoardEdit) -> chess.Board:
     """A copy of the position with the change made and no history.
 
     Example:
         >>> board = chess.Board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1")
-        >>> changed(board, Change("move", chess.Piece(chess.KING, chess.BLACK), (60, 35))).fen()
+        >>> changed(board, BoardEdit("move", chess.Piece(chess.KING, chess.BLACK), (60, 35))).fen()
         '8/8/8/3k4/8/8/4P3/4K3 w - - 0 1'
     """
     result = board.copy(stack=False)
@@ -87,7 +87,7 @@ def changed(board: chess.Board, change: Change) -> chess.Board:
     return result
 
 
-def is_playable(board: chess.Board, change: Change, first: chess.Move) -> tuple[bool, bool]:
+def is_playable(board: chess.Board, change: BoardEdit, first: chess.Move) -> tuple[bool, bool]:
     """Whether the changed position is legal, and whether a move is legal in it.
 
     Args:

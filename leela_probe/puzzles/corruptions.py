@@ -1,7 +1,7 @@
 """The corrupted partners of a file of puzzles.
 
-`run` writes for each puzzle the smallest change that spoils its best move, with every score, or why
-there is none.
+`corrupt` writes for each puzzle the smallest change that spoils its best move, with every score,
+or why there is none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Se
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
 
-__all__ = ["SCHEMA", "check_verdicts", "remark", "run"]
+__all__ = ["SCHEMA", "check_verdicts", "corrupt", "remark"]
 
 _TEXT, _NUMBER, _COUNT = pyarrow.string(), pyarrow.float32(), pyarrow.int32()
 SCHEMA = pyarrow.schema(
@@ -77,7 +77,7 @@ SCHEMA = pyarrow.schema(
 """The columns of the output."""
 
 
-def run(
+def corrupt(
     puzzles: str | Path,
     out: str | Path,
     *,

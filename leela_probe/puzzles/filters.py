@@ -1,6 +1,6 @@
 """Which puzzles of a dump to keep, and why each other one was dropped.
 
-`run` writes a verdict for every row, with the probabilities that decided.
+`filter_puzzles` writes a verdict for every row, with the probabilities that decided.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
 
-__all__ = ["SCHEMA", "run"]
+__all__ = ["SCHEMA", "filter_puzzles"]
 
 _TEXT, _NUMBER = pyarrow.string(), pyarrow.float32()
 SCHEMA = pyarrow.schema(
@@ -60,7 +60,7 @@ SCHEMA = pyarrow.schema(
 """The columns of the output."""
 
 
-def run(
+def filter_puzzles(
     dump: str | Path,
     out: str | Path,
     *,

@@ -27,7 +27,7 @@ from leela_probe.positions.planes import History
 from leela_probe.puzzles import lichess
 from leela_probe.puzzles.candidates import (
     KINDS,
-    Change,
+    BoardEdit,
     changed,
     changes,
     is_playable,
@@ -155,7 +155,7 @@ class Trial:
     generated: int
     allowed: int
     valid: int
-    changes: tuple[Change, ...]
+    changes: tuple[BoardEdit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,7 @@ class Partner:
         strong_p: the strong network's probability of the first move in the corrupted position.
     """
 
-    change: Change
+    change: BoardEdit
     fen: str
     d_log_odds_weak: float
     jsd: float
@@ -353,7 +353,7 @@ def _trial(puzzle: Puzzle, search: Search) -> Trial:
     if not search.third_mover:
         untouchable |= {third_mover_square(board, line)}
     generated = allowed = valid = 0
-    playable: list[Change] = []
+    playable: list[BoardEdit] = []
     for change in changes(board):
         generated += 1
         if change.kind not in search.kinds or not untouchable.isdisjoint(change.squares):

@@ -68,7 +68,7 @@ def filter_puzzles(study: Study, networks: Networks, shown: Shown, resumed: bool
 
     def make() -> Finished:
         with shown("filter") as progress:
-            return filters.run(
+            return filters.filter_puzzles(
                 study.dump,
                 out,
                 strong=networks.strong,
@@ -89,7 +89,7 @@ def corrupt(study: Study, networks: Networks, shown: Shown, resumed: bool) -> Ou
 
     def make() -> Finished:
         with shown("corrupt") as progress:
-            return corruptions.run(
+            return corruptions.corrupt(
                 study.table("filtered.parquet"),
                 out,
                 strong=networks.strong,

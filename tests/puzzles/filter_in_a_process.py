@@ -21,7 +21,7 @@ def networks(folder):
 
 def run(source, out, folder, stage, workers, **options):
     if stage == "filter":
-        return filters.run(
+        return filters.filter_puzzles(
             source,
             out,
             **networks(folder),
@@ -29,7 +29,7 @@ def run(source, out, folder, stage, workers, **options):
             workers=workers,
             **{"chunk_rows": 16, **options},
         )
-    return corruptions.run(
+    return corruptions.corrupt(
         source,
         out,
         **networks(folder),

@@ -9,7 +9,7 @@ from puzzle_dumps import random_rows
 
 from leela_probe.puzzles.candidates import (
     KINDS,
-    Change,
+    BoardEdit,
     changed,
     changes,
     is_playable,
@@ -152,4 +152,4 @@ def test_the_squares_of_a_line_are_those_that_change_on_the_way(fen, line, squar
 
 
 def test_a_change_names_its_squares():
-    assert Change("move", chess.Piece(chess.KING, True), (4, 12)).square_names == "e1 e2"
+    assert BoardEdit("move", chess.Piece(chess.KING, True), (4, 12)).square_names == "e1 e2"

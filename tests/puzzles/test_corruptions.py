@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 
 
 def run(folder, out, *, source="dump.csv", search=WIDE, **options):
-    return corruptions.run(
+    return corruptions.corrupt(
         folder / source,
         out,
         weak=HashNetwork(folder / "weak.txt", sharpness=1.0),
@@ -244,8 +244,8 @@ def test_real_puzzles_find_partners_that_pass_the_masks(shared, tmp_path, cache)
         "weak": network.load(shared / "nets" / "lichess-bot-16x2.pb.gz", cache=cache),
     }
     dump = shared / "puzzles" / "lichess_7k.csv"
-    kept = filters.run(dump, tmp_path / "kept.parquet", **both, limit=1500)
-    finished = corruptions.run(kept.path, tmp_path / "pairs.parquet", **both)
+    kept = filters.filter_puzzles(dump, tmp_path / "kept.parquet", **both, limit=1500)
+    finished = corruptions.corrupt(kept.path, tmp_path / "pairs.parquet", **both)
     frame = pd.read_parquet(finished.path)
     assert len(frame) == kept.counts["kept"] > 30
     assert finished.counts["found"] > 0.6 * len(frame)

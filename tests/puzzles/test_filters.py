@@ -75,7 +75,7 @@ def test_verdicts_and_probabilities_are_those_of_the_definition(
     folder, tmp_path, criteria, all_plies
 ):
     both = networks(folder)
-    finished = filters.run(
+    finished = filters.filter_puzzles(
         folder / "dump.csv",
         tmp_path / "out.parquet",
         **both,
@@ -114,7 +114,7 @@ def test_the_cascade_asks_a_fraction(folder, tmp_path):
     asked = {}
     for all_plies in (False, True):
         both = networks(folder)
-        filters.run(
+        filters.filter_puzzles(
             folder / "dump.csv",
             tmp_path / f"{all_plies}.csv",
             **both,
@@ -143,7 +143,7 @@ def test_networks_that_take_boards_differently_get_them_differently(folder, tmp_
     for all_plies in (False, True):
         out = tmp_path / f"{all_plies}.parquet"
         both = {"weak": networks(folder)["weak"], "strong": other}
-        filters.run(
+        filters.filter_puzzles(
             folder / "dump.csv", out, **both, criteria=CRITERIA, all_plies=all_plies, workers=1
         )
         results[all_plies] = pd.read_parquet(out)
@@ -290,7 +290,7 @@ def test_solutions_of_one_move_may_be_let_in(folder, tmp_path):
     criteria = Criteria(hard=0.9, correct=0.001, forcing=0.001, plies=1)
     both = networks(folder)
     out = tmp_path / "out.parquet"
-    filters.run(folder / "dump.csv", out, **both, criteria=criteria, workers=0)
+    filters.filter_puzzles(folder / "dump.csv", out, **both, criteria=criteria, workers=0)
     frame = pd.read_parquet(out)
     kept = frame[frame.verdict == "kept"]
     assert kept.moves.str.split().map(len).min() == 2
@@ -352,7 +352,7 @@ def test_a_network_file_that_changed_after_loading_is_refused(folder, tmp_path):
     both = networks(tmp_path)
     (tmp_path / "weak.txt").write_text("another network")
     with pytest.raises(store.ChangedInputError, match=r"weak\.txt' changed while it was in use"):
-        filters.run(folder / "dump.csv", tmp_path / "out.csv", **both)
+        filters.filter_puzzles(folder / "dump.csv", tmp_path / "out.csv", **both)
 
 
 def test_the_manifest_tells_all_that_the_verdicts_depend_on(undisturbed, folder):
@@ -438,7 +438,7 @@ def test_ctrl_c_leaves_finished_parts_and_no_process(folder, tmp_path):
 
 def test_criteria_default_to_the_paper_s_thresholds(folder, tmp_path):
     both = networks(folder)
-    finished = filters.run(folder / "dump.csv", tmp_path / "o.csv", **both, workers=0)
+    finished = filters.filter_puzzles(folder / "dump.csv", tmp_path / "o.csv", **both, workers=0)
     manifest = json.loads(finished.manifest_path.read_text())
     criteria = manifest["options"]["criteria"]
     assert (
@@ -454,7 +454,7 @@ def test_criteria_default_to_the_paper_s_thresholds(folder, tmp_path):
 def test_a_real_dump_gives_the_counts_of_lc0_itself(shared, tmp_path, cache):
     from leela_probe.networks import network
 
-    finished = filters.run(
+    finished = filters.filter_puzzles(
         shared / "puzzles" / "lichess_7k.csv",
         tmp_path / "out.parquet",
         strong=network.load(shared / "nets" / "maia-1900.pb.gz", cache=cache),
@@ -476,7 +476,7 @@ def test_the_columns_of_lichess_are_complete_in_these_tests():
 
 
 def test_the_bundled_puzzles_are_found_by_name(folder, tmp_path):
-    finished = filters.run(
+    finished = filters.filter_puzzles(
         "bundled:mates", tmp_path / "out.parquet", **networks(folder), limit=3, workers=0
     )
     assert finished.rows == 3

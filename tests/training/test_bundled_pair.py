@@ -47,7 +47,7 @@ def test_weak_does_not_expect_half_of_the_first_moves(shares):
 
 
 def test_the_pair_keeps_an_eighth_of_the_bundled_puzzles(pair, tmp_path):
-    finished = filters.run(
+    finished = filters.filter_puzzles(
         "bundled:mates",
         tmp_path / "out.parquet",
         **pair,
