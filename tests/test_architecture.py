@@ -22,12 +22,13 @@ ROOMS = [
     "organisms", "probing", "experiments",                             # asking
     "figures", "statistics",                                           # drawing and counting tables
     "puzzles",                                                         # setting puzzles
-    "networks", "weights",                                             # running networks
+    "networks",                                                        # running Leela networks
+    "torch_onnx", "weights",                                           # their two kinds of file
     "positions", "files",                                              # chess; keeping files
 ]  # fmt: skip
 
 # The rooms whose modules may load torch. The others never do.
-TORCH_ROOMS = {"reproduction", "organisms", "probing", "experiments", "networks"}
+TORCH_ROOMS = {"reproduction", "organisms", "probing", "experiments", "networks", "torch_onnx"}
 
 # What reads and draws finished tables stands in rooms of that kind and loads without torch too.
 WITHOUT_TORCH = [

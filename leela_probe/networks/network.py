@@ -21,8 +21,6 @@ from leela_probe.files import bundled, disk
 from leela_probe.files.workers import behind
 from leela_probe.networks import conversion, evaluation, onnx_files, parity, sites
 from leela_probe.networks.evaluation import Evaluation
-from leela_probe.networks.graph import Edit, Graph
-from leela_probe.networks.operators import UnsupportedOperatorError
 from leela_probe.networks.outputs import Outputs
 from leela_probe.networks.parity import MismatchError
 from leela_probe.networks.runtime import Runtime
@@ -30,6 +28,8 @@ from leela_probe.networks.sites import Site
 from leela_probe.positions import encoding
 from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.planes import History, InputFormat
+from leela_probe.torch_onnx.graph import Edit, Graph
+from leela_probe.torch_onnx.operators import UnsupportedOperatorError
 
 __all__ = ["Network", "load"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from einops import rearrange
 from torch import Tensor
 
-from leela_probe.networks.graph import Graph
+from leela_probe.torch_onnx.graph import Graph
 
 __all__ = ["Site", "find", "resolve"]
 

@@ -216,10 +216,10 @@ def test_an_onnx_file_is_asked_for_no_head_but_its_own(network_file, onnx_file, 
 
 
 def test_a_graph_that_is_read_wrongly_is_refused(onnx_file, monkeypatch):
-    from leela_probe.networks import operators
+    from leela_probe.torch_onnx import operators
 
     monkeypatch.setitem(operators._BUILDERS, "Tanh", lambda operands: ([0], torch.sigmoid))
-    monkeypatch.setattr("leela_probe.networks.fusion._PATTERNS", {})
+    monkeypatch.setattr("leela_probe.torch_onnx.fusion._PATTERNS", {})
     with pytest.raises(MismatchError, match=r"differ by .* in the probability of a move"):
         load(onnx_file("attention"))
 

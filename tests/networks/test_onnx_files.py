@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from leela_probe.networks import conversion, onnx_files
-from leela_probe.networks.graph import Graph
+from leela_probe.torch_onnx.graph import Graph
 
 
 @pytest.mark.parametrize("kind", ["f16", "bf16"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from leela_probe.networks.attention_kernel import attend, attend_with_smolgen
+from leela_probe.torch_onnx.attention_kernel import attend, attend_with_smolgen
 
 HEADS = 24  # a few boards fill the memory of one go
 

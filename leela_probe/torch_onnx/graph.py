@@ -20,8 +20,8 @@ import onnx.numpy_helper
 import torch
 from torch import Tensor
 
-from leela_probe.networks.fusion import fuse
-from leela_probe.networks.operators import Node, Step, bind
+from leela_probe.torch_onnx.fusion import fuse
+from leela_probe.torch_onnx.operators import Node, Step, bind
 
 __all__ = ["Edit", "Graph"]
 

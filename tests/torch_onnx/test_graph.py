@@ -10,7 +10,7 @@ import pytest
 import torch
 from network_families import SMALL
 
-from leela_probe.networks.graph import Graph
+from leela_probe.torch_onnx.graph import Graph
 
 HEADS = ("/output/policy", "/output/wdl")
 
@@ -217,7 +217,7 @@ def test_half_precision_is_near_float32(attention_file, planes, dtype):
 
 
 def test_how_cuda_multiplies_is_set_for_a_run_and_put_back(monkeypatch):
-    from leela_probe.networks.graph import _products
+    from leela_probe.torch_onnx.graph import _products
 
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     for tf32 in (True, False):
@@ -228,7 +228,7 @@ def test_how_cuda_multiplies_is_set_for_a_run_and_put_back(monkeypatch):
 
 
 def test_runs_in_several_threads_multiply_each_in_its_own_way():
-    from leela_probe.networks.graph import _products
+    from leela_probe.torch_onnx.graph import _products
 
     before = torch.backends.cuda.matmul.allow_tf32
 

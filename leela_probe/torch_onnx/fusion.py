@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from leela_probe.networks.attention_kernel import attend, attend_with_smolgen
-from leela_probe.networks.operators import Node, Step, bind
+from leela_probe.torch_onnx.attention_kernel import attend, attend_with_smolgen
+from leela_probe.torch_onnx.operators import Node, Step, bind
 
 __all__ = ["fuse"]
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from leela_probe.networks.graph import Graph
-from leela_probe.networks.operators import UnsupportedOperatorError, supported
+from leela_probe.torch_onnx.graph import Graph
+from leela_probe.torch_onnx.operators import UnsupportedOperatorError, supported
 
 RNG = np.random.default_rng(7)
 SQUARE = RNG.normal(size=(2, 3, 4, 4)).astype(np.float32)

@@ -82,7 +82,7 @@ class _Operands:
         return UnsupportedOperatorError(
             f"node {self.node.name!r}, operator {self.node.op}: {why}; leela_probe runs the "
             "operators that lc0's leela2onnx writes - convert the network with it, or add the "
-            "operator to leela_probe/networks/operators.py"
+            "operator to leela_probe/torch_onnx/operators.py"
         )
 
 
