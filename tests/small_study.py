@@ -12,9 +12,9 @@ import puzzle_dumps
 from leela_probe.networks.network import load
 from leela_probe.puzzles.criteria import Criteria
 from leela_probe.puzzles.partners import Search
-from leela_probe.reproduction import stages
-from leela_probe.reproduction.ledger import Ledger
-from leela_probe.reproduction.study import Networks, Study
+from leela_probe.study import stages
+from leela_probe.study.ledger import Ledger
+from leela_probe.study.study import Networks, Study
 
 ROWS = 90
 

@@ -18,7 +18,7 @@ PACKAGE = Path(leela_probe.__file__).parent
 # From the top down: imports between rooms go down only, also those for types and inside functions.
 # Inside a room anything goes but a circle.
 ROOMS = [
-    "commands", "reproduction",                                        # telling
+    "commands", "golden", "study",                                     # telling
     "organisms", "probing", "experiments",                             # asking
     "figures", "statistics",                                           # drawing and counting tables
     "puzzles",                                                         # setting puzzles
@@ -28,7 +28,7 @@ ROOMS = [
 ]  # fmt: skip
 
 # The rooms whose modules may load torch. The others never do.
-TORCH_ROOMS = {"reproduction", "organisms", "probing", "experiments", "networks", "torch_onnx"}
+TORCH_ROOMS = {"golden", "study", "organisms", "probing", "experiments", "networks", "torch_onnx"}
 
 # What reads and draws finished tables stands in rooms of that kind and loads without torch too.
 WITHOUT_TORCH = [
@@ -36,7 +36,7 @@ WITHOUT_TORCH = [
     "networks.conversion", "networks.evaluation", "networks.onnx_files",
     "organisms.planted", "organisms.power",
     "probing.accuracies", "probing.prediction_tables", "probing.recipes", "probing.targets",
-    "reproduction.pages", "reproduction.tabulation",
+    "study.pages", "study.tabulation",
 ]  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def demo(
     experiment with the heads of single pieces, which needs five, has no puzzles.
     """
     from leela_probe.puzzles import criteria, partners
-    from leela_probe.reproduction.study import Study
+    from leela_probe.study.study import Study
 
     thresholds = reproduce.given(hard=hard, correct=correct, forcing=forcing)
     scores = reproduce.given(

@@ -11,7 +11,7 @@ import typer
 from leela_probe.commands import options, terminal
 
 if TYPE_CHECKING:
-    from leela_probe.reproduction.golden_checks import Check
+    from leela_probe.golden.golden_checks import Check
 
 __all__ = ["EXAMPLE", "golden"]
 
@@ -36,8 +36,8 @@ def golden(
     Without the networks it checks what needs none: candidate positions, square
     mapping, patterns. Ends with 1 if anything fails.
     """
-    from leela_probe.reproduction import golden as values
-    from leela_probe.reproduction.golden_checks import FAIL, NOT_CHECKED, PASS
+    from leela_probe.golden import golden as values
+    from leela_probe.golden.golden_checks import FAIL, NOT_CHECKED, PASS
 
     console = terminal.console()
     loaded = [None if path is None else terminal.load(path, device) for path in (strong, weak)]

@@ -13,9 +13,9 @@ import typer
 from leela_probe.commands import options, terminal
 
 if TYPE_CHECKING:
-    from leela_probe.reproduction.estimates import Rates
-    from leela_probe.reproduction.ledger import Record
-    from leela_probe.reproduction.study import Study
+    from leela_probe.study.estimates import Rates
+    from leela_probe.study.ledger import Record
+    from leela_probe.study.study import Study
 
 __all__ = ["EXAMPLE", "given", "perform", "reproduce"]
 
@@ -143,8 +143,8 @@ def reproduce(
     is made anew only with --overwrite.
     """
     from leela_probe.puzzles import criteria, partners
-    from leela_probe.reproduction import stages
-    from leela_probe.reproduction.study import Study
+    from leela_probe.study import stages
+    from leela_probe.study.study import Study
 
     options.choice(preset, criteria.PRESETS, "--preset")
     if stage is not None:
@@ -187,9 +187,9 @@ def perform(study: Study, *, only: str | None = None, overwrite: bool = False) -
         FileNotFoundError: if a file that it starts from is not there.
         ValueError: what `stages.check` refuses.
     """
-    from leela_probe.reproduction import estimates, pages, stages
-    from leela_probe.reproduction.ledger import Ledger
-    from leela_probe.reproduction.study import Networks
+    from leela_probe.study import estimates, pages, stages
+    from leela_probe.study.ledger import Ledger
+    from leela_probe.study.study import Networks
 
     for path, what in ((study.dump, "puzzles"), (study.strong, "network"), (study.weak, "network")):
         if not path.is_file():
@@ -246,7 +246,7 @@ def perform(study: Study, *, only: str | None = None, overwrite: bool = False) -
 
 def _span(*seconds: float) -> str:
     """From the least to the most, in words."""
-    from leela_probe.reproduction import pages
+    from leela_probe.study import pages
 
     words = [pages.time_words(each) for each in (min(seconds), max(seconds))]
     return " to ".join(dict.fromkeys(words))

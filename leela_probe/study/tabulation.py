@@ -16,10 +16,10 @@ from leela_probe.probing import accuracies
 from leela_probe.puzzles import criteria, partners
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
-from leela_probe.reproduction import margins, summaries
-from leela_probe.reproduction.ledger import BEGUN, LEFT_OUT, Ledger, Outcome
-from leela_probe.reproduction.study import Study
 from leela_probe.statistics import stats
+from leela_probe.study import margins, summaries
+from leela_probe.study.ledger import BEGUN, LEFT_OUT, Ledger, Outcome
+from leela_probe.study.study import Study
 
 __all__ = [
     "THRESHOLDS",

@@ -6,7 +6,7 @@ import pytest
 from example_pairs import random_pairs
 
 from leela_probe.positions.planes import History
-from leela_probe.reproduction import attention_rows
+from leela_probe.study import attention_rows
 
 
 @pytest.mark.parametrize("history", [History.FILLED, History.KNOWN])

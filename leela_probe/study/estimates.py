@@ -13,7 +13,7 @@ from leela_probe.experiments import effects, held_out, sweeps
 from leela_probe.experiments.sweeps import Sweep
 from leela_probe.puzzles import lichess
 from leela_probe.puzzles.pairs import Pair
-from leela_probe.reproduction.study import Networks, Study
+from leela_probe.study.study import Networks, Study
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network

@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from leela_probe.experiments import effects, sweeps
-from leela_probe.reproduction import margins, summaries
+from leela_probe.study import margins, summaries
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leela_probe.reproduction import summaries
 from leela_probe.statistics import comparisons
+from leela_probe.study import summaries
 
 __all__ = ["COLUMNS", "of_ablation", "of_plies"]
 

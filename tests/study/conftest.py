@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import small_study
 
-from leela_probe.reproduction.study import Study
+from leela_probe.study.study import Study
 
 
 @pytest.fixture(scope="session")

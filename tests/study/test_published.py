@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leela_probe.reproduction import published, summaries
-from leela_probe.reproduction.published import Found, agreement
-from leela_probe.reproduction.published_numbers import NUMBERS, Published
+from leela_probe.study import published, summaries
+from leela_probe.study.published import Found, agreement
+from leela_probe.study.published_numbers import NUMBERS, Published
 
 
 def curve(category):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import chess
 
+from leela_probe.golden import golden_checks as checks
+from leela_probe.golden import golden_networks
+from leela_probe.golden.golden_checks import Check
 from leela_probe.positions.squares import from_board
 from leela_probe.puzzles import candidates, patterns
-from leela_probe.reproduction import golden_checks as checks
-from leela_probe.reproduction import golden_networks
-from leela_probe.reproduction.golden_checks import Check
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network

@@ -20,9 +20,9 @@ from leela_probe.figures.drawing import PAGE
 from leela_probe.positions.squares import NetSquare, to_board
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
-from leela_probe.reproduction import summaries, tabulation
-from leela_probe.reproduction.ledger import Outcome
-from leela_probe.reproduction.study import PAPER_LAYERS, Study
+from leela_probe.study import summaries, tabulation
+from leela_probe.study.ledger import Outcome
+from leela_probe.study.study import PAPER_LAYERS, Study
 
 __all__ = ["Drawn", "Undrawn", "make"]
 

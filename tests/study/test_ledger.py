@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from leela_probe.reproduction.ledger import BEGUN, DONE, LEFT_OUT, Ledger, Outcome, Step
+from leela_probe.study.ledger import BEGUN, DONE, LEFT_OUT, Ledger, Outcome, Step
 
 
 class Works:

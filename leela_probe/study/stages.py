@@ -14,10 +14,10 @@ import leela_probe
 from leela_probe.experiments import sweeps
 from leela_probe.files import store
 from leela_probe.files.store import Progress
-from leela_probe.reproduction import drawings, pages, published, tabulation, works
-from leela_probe.reproduction.ledger import Ledger, Record, Step
-from leela_probe.reproduction.study import Networks, Study
-from leela_probe.reproduction.works import Shown
+from leela_probe.study import drawings, pages, published, tabulation, works
+from leela_probe.study.ledger import Ledger, Record, Step
+from leela_probe.study.study import Networks, Study
+from leela_probe.study.works import Shown
 
 __all__ = ["NAMES", "check", "current", "run", "steps"]
 
@@ -27,7 +27,7 @@ NAMES = (
 )  # fmt: skip
 """The steps by name, in their order."""
 
-_TELLING = ("probing", "statistics", "figures", "reproduction")
+_TELLING = ("probing", "statistics", "figures", "study")
 
 
 def run(

@@ -25,9 +25,9 @@ from leela_probe.files.store import Finished, Progress
 from leela_probe.probing import stage as probe_stage
 from leela_probe.puzzles import corruptions, filters
 from leela_probe.puzzles import pairs as pair_files
-from leela_probe.reproduction import attention_rows, summaries, tabulation
-from leela_probe.reproduction.ledger import Outcome
-from leela_probe.reproduction.study import PAPER_HEAD, Networks, Study
+from leela_probe.study import attention_rows, summaries, tabulation
+from leela_probe.study.ledger import Outcome
+from leela_probe.study.study import PAPER_HEAD, Networks, Study
 
 __all__ = [
     "Made", "Shown", "attention", "check_head", "corrupt", "effects_of", "entry_sweep",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from leela_probe.golden import golden, golden_checks, golden_networks
 from leela_probe.networks.network import load
-from leela_probe.reproduction import golden, golden_checks, golden_networks
 
 
 def test_what_needs_no_network_passes():

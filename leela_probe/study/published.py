@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from leela_probe.reproduction import tabulation
-from leela_probe.reproduction.ledger import Outcome
-from leela_probe.reproduction.published_numbers import NUMBERS, Published
-from leela_probe.reproduction.study import PAPER_HEADS, PAPER_LAYERS, Networks, Study
+from leela_probe.study import tabulation
+from leela_probe.study.ledger import Outcome
+from leela_probe.study.published_numbers import NUMBERS, Published
+from leela_probe.study.study import PAPER_HEADS, PAPER_LAYERS, Networks, Study
 
 __all__ = ["ANSWERS", "Found", "agreement", "compare", "make"]
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from leela_probe.experiments import effects, sweeps
+from leela_probe.golden import golden_checks as checks
+from leela_probe.golden.golden_checks import Check
 from leela_probe.networks import patching
 from leela_probe.networks.interventions import Intervention, Zero
 from leela_probe.networks.patching import Job
@@ -18,10 +20,8 @@ from leela_probe.positions.planes import History
 from leela_probe.positions.squares import NetSquare, from_board, to_board
 from leela_probe.puzzles import partners, plies
 from leela_probe.puzzles.lichess import Row
-from leela_probe.reproduction import golden_checks as checks
-from leela_probe.reproduction import summaries
-from leela_probe.reproduction.golden_checks import Check
-from leela_probe.reproduction.study import PAPER_HEADS, PAPER_LAYERS
+from leela_probe.study import summaries
+from leela_probe.study.study import PAPER_HEADS, PAPER_LAYERS
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network

@@ -13,9 +13,9 @@ import pytest
 
 from leela_probe.networks.network import load
 from leela_probe.puzzles.criteria import Criteria
-from leela_probe.reproduction import drawings, pages
-from leela_probe.reproduction.ledger import Ledger
-from leela_probe.reproduction.study import Networks
+from leela_probe.study import drawings, pages
+from leela_probe.study.ledger import Ledger
+from leela_probe.study.study import Networks
 
 CHECK = """<script>addEventListener('load', () => {
   document.title = JSON.stringify({

@@ -15,12 +15,12 @@ from markupsafe import Markup, escape
 
 import leela_probe
 from leela_probe.files import disk, store
-from leela_probe.reproduction import number_tables, sentences, tabulation
-from leela_probe.reproduction.ledger import LEFT_OUT, Ledger, Outcome, Record
-from leela_probe.reproduction.number_tables import Shown
-from leela_probe.reproduction.published import ANSWERS
-from leela_probe.reproduction.published_numbers import NUMBERS
-from leela_probe.reproduction.study import PAPER_HEADS, PAPER_LAYERS, Networks, Study
+from leela_probe.study import number_tables, sentences, tabulation
+from leela_probe.study.ledger import LEFT_OUT, Ledger, Outcome, Record
+from leela_probe.study.number_tables import Shown
+from leela_probe.study.published import ANSWERS
+from leela_probe.study.published_numbers import NUMBERS
+from leela_probe.study.study import PAPER_HEADS, PAPER_LAYERS, Networks, Study
 
 __all__ = ["NAME", "make", "render", "time_words"]
 

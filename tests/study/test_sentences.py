@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from leela_probe.reproduction import sentences
+from leela_probe.study import sentences
 
 
 def curves(third, control, difference=None):

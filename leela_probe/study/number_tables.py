@@ -10,7 +10,7 @@ from typing import TypedDict
 
 import pandas as pd
 
-from leela_probe.reproduction import sentences
+from leela_probe.study import sentences
 
 __all__ = ["Shown", "heads", "margins", "probes", "relations", "shares"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from leela_probe.experiments import effects, sweeps
 from leela_probe.positions.squares import from_board
-from leela_probe.reproduction import summaries
+from leela_probe.study import summaries
 
 
 def test_the_papers_squares_of_a_puzzle_are_as_its_code_chose_them():

@@ -15,9 +15,9 @@ from small_study import run
 
 from leela_probe.puzzles.criteria import Criteria
 from leela_probe.puzzles.partners import Search
-from leela_probe.reproduction import stages
-from leela_probe.reproduction.ledger import DONE, LEFT_OUT, Ledger
-from leela_probe.reproduction.study import Networks, Study
+from leela_probe.study import stages
+from leela_probe.study.ledger import DONE, LEFT_OUT, Ledger
+from leela_probe.study.study import Networks, Study
 
 
 @pytest.fixture
