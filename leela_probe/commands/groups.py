@@ -11,9 +11,30 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-__all__ = ["spread"]
+import typer
+
+from leela_probe.commands import options, terminal
+
+if TYPE_CHECKING:
+    from leela_probe.networks.network import Network
+    from leela_probe.puzzles.criteria import Criteria
+    from leela_probe.puzzles.partners import Search
+
+__all__ = [
+    "CascadeOptions",
+    "CriteriaOptions",
+    "DeviceOptions",
+    "HeadOptions",
+    "IntervalOptions",
+    "NetworkOptions",
+    "NetworkPairOptions",
+    "SearchOptions",
+    "spread",
+]
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
@@ -69,3 +90,252 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}
     return called
+
+
+# How it runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceOptions:
+    """Where a network runs and in which precision."""
+
+    device: Annotated[
+        str,
+        options.run("Run torch on cpu, cuda or cuda:1.", metavar="NAME"),
+    ] = "cpu"
+    dtype: Annotated[
+        str,
+        options.run("Compute in float32, tf32, bfloat16 or float16.", metavar="TYPE"),
+    ] = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeOptions(DeviceOptions):
+    """How two networks judge a stream of puzzles."""
+
+    batch_size: Annotated[
+        int | None,
+        options.run(
+            "Run at most N positions at once.", default="as suits the device", min=1, metavar="N"
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        options.run(
+            "Feed the networks from N processes.",
+            default="one per core, minus one",
+            min=0,
+            metavar="N",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalOptions:
+    """How uncertainty is computed."""
+
+    confidence: Annotated[
+        float,
+        options.run("Confidence level of the intervals.", min=0.5, max=0.9999, metavar="P"),
+    ] = 0.95
+    resamples: Annotated[
+        int, options.run("Draw N bootstrap samples of games.", min=99, metavar="N")
+    ] = 2000
+    seed: Annotated[int, options.run("Seed for the resampling.", min=0, metavar="N")] = 0
+
+
+# Networks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadOptions:
+    """What is taken of a network's file where it leaves a choice."""
+
+    input_format: Annotated[
+        int | None,
+        options.run(
+            "Encode boards in this input format: 1 to 5, 132 or 133.",
+            default="as the file says",
+            metavar="N",
+        ),
+    ] = None
+    policy_head: Annotated[
+        str | None,
+        options.run(
+            "Take this policy head of a .pb.gz with several: vanilla, optimistic, soft, opponent.",
+            default="vanilla",
+            metavar="NAME",
+        ),
+    ] = None
+    value_head: Annotated[
+        str | None,
+        options.run(
+            "Take this value head of a .pb.gz with several: winner, q, st.",
+            default="winner",
+            metavar="NAME",
+        ),
+    ] = None
+
+    def load(self, path: Path, on: DeviceOptions) -> Network:
+        """The network in a file, on a device."""
+        return terminal.load(
+            path, on.device, on.dtype, self.input_format, self.policy_head, self.value_head
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions(HeadOptions):
+    """The network that is worked with, named by an option."""
+
+    network: Annotated[
+        Path,
+        typer.Option(
+            "--network", help="The network: a file, or bundled:strong.", metavar="NET",
+            callback=options.network_file,
+        ),
+    ]  # fmt: skip
+
+    def loaded(self, on: DeviceOptions) -> Network:
+        """The network on a device."""
+        return self.load(self.network, on)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPairOptions:
+    """The strong network and the weak one that it is held against."""
+
+    strong: Annotated[
+        Path,
+        typer.Option(
+            help="The network that may look ahead: a file, or bundled:strong.",
+            metavar="NET",
+            callback=options.network_file,
+        ),
+    ]
+    weak: Annotated[
+        Path,
+        typer.Option(
+            help="A network that recognises but does not look ahead: a file, or bundled:weak.",
+            metavar="NET",
+            callback=options.network_file,
+        ),
+    ]
+    strong_format: Annotated[
+        int | None,
+        options.run(
+            "Input format of the strong network: 1 to 5, 132 or 133.",
+            default="as its file says",
+            metavar="N",
+        ),
+    ] = None
+    weak_format: Annotated[
+        int | None,
+        options.run(
+            "Input format of the weak network: 1 to 5, 132 or 133.",
+            default="as its file says",
+            metavar="N",
+        ),
+    ] = None
+
+    def load(self, on: DeviceOptions) -> tuple[Network, Network]:
+        """The strong and the weak network on a device."""
+        return (
+            terminal.load(
+                self.strong, on.device, on.dtype, self.strong_format,
+                format_option="--strong-format",
+            ),
+            terminal.load(
+                self.weak, on.device, on.dtype, self.weak_format, format_option="--weak-format"
+            ),
+        )  # fmt: skip
+
+
+# Puzzles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriteriaOptions:
+    """Thresholds that a puzzle has to meet; those not given are the preset's."""
+
+    max_weak_first: Annotated[
+        float | None,
+        options.threshold(
+            "Hard: the weak network gives the first move less than P.", default="0.05"
+        ),
+    ] = None
+    min_strong_solver: Annotated[
+        float | None,
+        options.threshold(
+            "Correct: the strong network gives each of the solver's moves more than P.",
+            default="0.5",
+        ),
+    ] = None
+    min_weak_reply: Annotated[
+        float | None,
+        options.threshold(
+            "Forcing: the weak network gives the reply to the first move more than P.",
+            default="0.7",
+        ),
+    ] = None
+
+    def criteria(self, preset: str) -> Criteria:
+        """The preset's criteria with the thresholds that were given."""
+        from leela_probe.puzzles import criteria
+
+        options.choice(preset, criteria.PRESETS, "--preset")
+        return options.override(
+            criteria.PRESETS[preset],
+            hard=self.max_weak_first,
+            correct=self.min_strong_solver,
+            forcing=self.min_weak_reply,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """What a corrupted input has to do to the networks; thresholds not given are the preset's."""
+
+    max_weak_drop: Annotated[
+        float | None,
+        options.what(
+            "The weak network's log odds of the first move fall by less than this.",
+            default="0.2",
+            metavar="NATS",
+        ),
+    ] = None
+    min_value_drop: Annotated[
+        float | None,
+        options.what(
+            "The strong network's value (win minus loss) falls by more than this.",
+            default="0.1",
+            metavar="Q",
+        ),
+    ] = None
+    max_strong_first: Annotated[
+        float | None,
+        options.threshold(
+            "The strong network gives the first move less than P after the change.", default="0.1"
+        ),
+    ] = None
+    max_weak_divergence: Annotated[
+        float | None,
+        options.what(
+            "The weak network's policy changes by no more than this (Jensen-Shannon).",
+            default="0.2",
+            metavar="NATS",
+            min=0,
+        ),
+    ] = None
+
+    def search(self, preset: str) -> Search:
+        """The preset's search with the thresholds that were given."""
+        from leela_probe.puzzles import partners
+
+        options.choice(preset, partners.PRESETS, "--preset")
+        return options.override(
+            partners.PRESETS[preset],
+            log_odds=self.max_weak_drop,
+            value=self.min_value_drop,
+            probability=self.max_strong_first,
+            divergence=self.max_weak_divergence,
+        )

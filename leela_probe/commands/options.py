@@ -6,8 +6,9 @@ they are is asked only when a subcommand runs.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,8 +20,15 @@ __all__ = [
     "conditions",
     "entry",
     "file",
+    "flag",
     "head",
+    "network_file",
     "numbers",
+    "override",
+    "puzzle_file",
+    "run",
+    "threshold",
+    "what",
 ]  # and the options, which only the command line is made of
 
 DTYPES = ("float32", "tf32", "bfloat16", "float16")
@@ -168,6 +176,113 @@ def conditions(given: list[str] | None) -> dict[str, list[str]]:
             )
         found[column.strip()] = [value.strip() for value in values.split(",")]
     return found
+
+
+def network_file(given: Path) -> Path:
+    """The network's file where a bundled one is named (`bundled:strong`); else the path as it is.
+
+    Raises:
+        typer.BadParameter: if no bundled network has the name; the message lists those there are.
+    """
+    return _bundled(given, "network")
+
+
+def puzzle_file(given: Path) -> Path:
+    """The file where bundled puzzles are named (`bundled:mates`); else the path as it is.
+
+    Raises:
+        typer.BadParameter: if no bundled puzzles have the name; the message lists those there are.
+    """
+    return _bundled(given, "puzzles")
+
+
+def _bundled(given: Path, kind: str) -> Path:
+    from leela_probe.files import bundled
+
+    known = [
+        bundled.PREFIX + name
+        for name, file in bundled.FILES.items()
+        if file.endswith(".csv") == (kind == "puzzles")
+    ]
+    if bundled.is_bundled(given) and str(given) not in known:
+        raise typer.BadParameter(
+            f"no {kind} of the name {str(given)!r}: there are {', '.join(known)}"
+        )
+    return bundled.resolve(given)
+
+
+_Record = TypeVar("_Record")
+
+
+def override(record: _Record, **values: object) -> _Record:
+    """The record with those of its fields changed for which a value is given, not None.
+
+    Example:
+        >>> from leela_probe.puzzles.criteria import Criteria
+        >>> override(Criteria(), hard=0.1, forcing=None)
+        Criteria(hard=0.1, correct=0.5, forcing=0.7, plies=3, weak_history=<History.FILLED: \
+'filled'>, strong_history=<History.FILLED: 'filled'>)
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    return dataclasses.replace(record, **given)  # type: ignore[type-var]
+
+
+# How an option is declared. `what` is about the result and `run` about how it is computed: each has
+# a panel of its own in the help. `default` is for one that a preset or a file decides.
+
+
+def what(
+    help: str,
+    *names: str,
+    default: str | None = None,
+    metavar: str | None = None,
+    min: float | None = None,
+    max: float | None = None,
+) -> Any:
+    """An option that changes what is computed."""
+    return _option(help, names, default, metavar, min, max, "What is done")
+
+
+def run(
+    help: str,
+    *names: str,
+    default: str | None = None,
+    metavar: str | None = None,
+    min: float | None = None,
+    max: float | None = None,
+) -> Any:
+    """An option that changes how it is computed."""
+    return _option(help, names, default, metavar, min, max, "How it runs")
+
+
+def threshold(help: str, *, default: str) -> Any:
+    """An option for a bound on a probability."""
+    return what(help, default=default, metavar="P", min=0, max=1)
+
+
+def flag(name: str, help: str, *, panel: str = "What is done") -> Any:
+    """An option without a value."""
+    return typer.Option(name, help=help, metavar="", rich_help_panel=panel)
+
+
+def _option(
+    help: str,
+    names: Sequence[str],
+    default: str | None,
+    metavar: str | None,
+    least: float | None,
+    most: float | None,
+    panel: str,
+) -> Any:
+    return typer.Option(
+        *names,
+        help=help if default is None else f"{help} \\[default: {default}]",
+        show_default=default is None,
+        metavar=metavar,
+        min=least,
+        max=most,
+        rich_help_panel=panel,
+    )
 
 
 def _else(default: str, help: str, **more: Any) -> Any:
