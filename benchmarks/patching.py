@@ -84,7 +84,7 @@ def pairs(count: int) -> list[Pair]:
         Pair(
             puzzle_id=str(i),
             game_id=None,
-            pattern="",
+            target_pattern="",
             clean_fen=clean,
             line=tuple(line.split()),
             corrupted_fen=corrupted,

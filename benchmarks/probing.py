@@ -117,7 +117,7 @@ def pairs(count: int) -> list[Pair]:
         Pair(
             puzzle_id=row.puzzle_id,
             game_id=None,
-            pattern="",
+            target_pattern="",
             line=tuple(move.uci() for move in row.principal_variation),
             clean_fen=row.board().fen(),
         )

@@ -40,7 +40,11 @@ def write(found: pyarrow.Table, path: Path, **options: Any) -> Path:
 
 def _puzzle(number: int) -> dict[str, Any]:
     pattern = PATTERNS[number % 3]
-    return {"puzzle_id": f"p{number:02}", "game_id": f"g{number // 2:02}", "pattern": pattern}
+    return {
+        "puzzle_id": f"p{number:02}",
+        "game_id": f"g{number // 2:02}",
+        "target_pattern": pattern,
+    }
 
 
 def residual(seed: int = 0) -> pyarrow.Table:
@@ -50,7 +54,7 @@ def residual(seed: int = 0) -> pyarrow.Table:
     for number in range(PUZZLES):
         puzzle = _puzzle(number)
         names = ["corrupted", "ply1_target", "ply3_target", "matched_control", "other", "other"]
-        if puzzle["pattern"] == "111":
+        if puzzle["target_pattern"] == "111":
             names[1:3] = ["ply1_target+ply3_target", "other"]
         for layer in range(LAYERS):
             for square, name in enumerate(names):

@@ -485,7 +485,7 @@ def test_filter_and_corrupt_make_a_funnel_of_every_row(run, tmp_path, networks):
     assert counted["kept"] > 0
     assert list(table)[:8] == [
         "puzzle_id", "fen", "moves", "verdict", "weak_p1", "strong_min_player", "weak_p2",
-        "pattern",
+        "target_pattern",
     ]  # fmt: skip
     assert "weak network: first move not below 0.5" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80

@@ -152,14 +152,14 @@ def entry(text: str, option: str) -> tuple[int, int]:
 
 
 def conditions(given: list[str] | None) -> dict[str, list[str]]:
-    """Values by column out of texts such as layer=3 and pattern=112,123.
+    """Values by column out of texts such as layer=3 and target_pattern=112,123.
 
     Raises:
         typer.BadParameter: if a text is no such condition, or a column comes twice.
 
     Example:
-        >>> conditions(["layer=3", "pattern=112,123"])
-        {'layer': ['3'], 'pattern': ['112', '123']}
+        >>> conditions(["layer=3", "target_pattern=112,123"])
+        {'layer': ['3'], 'target_pattern': ['112', '123']}
     """
     found: dict[str, list[str]] = {}
     for text in given or ():
@@ -581,7 +581,7 @@ StatisticsFile = Annotated[
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only such rows: layer=3, pattern=112,123 or mate=true; may be repeated.",
+        help="Only such rows: layer=3, target_pattern=112,123 or mate=true; may be repeated.",
         metavar="COLUMN=VALUES",
         rich_help_panel=_WANTED,
     ),

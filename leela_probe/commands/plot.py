@@ -341,10 +341,10 @@ def boards(
 
 
 @app.command(
-    epilog="Examples:\n\nleela-probe plot patterns entry.parquet --of '3->1' --out p.pdf\n\n"
-    "leela-probe plot patterns residual.parquet --of ply3_target --layer 10 --out p.pdf"
+    epilog="Examples:\n\nleela-probe plot target-patterns entry.parquet --of '3->1' --out p.pdf\n\n"
+    "leela-probe plot target-patterns residual.parquet --of ply3_target --layer 10 --out p.pdf"
 )
-def patterns(
+def target_patterns(
     effects: options.Effects,
     out: options.FigureFile,
     table: options.FigureTable = None,
@@ -368,7 +368,7 @@ def patterns(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Mean effect at one place for each pattern of target squares."""
-    given = _given("patterns", locals())
+    given = _given("target_patterns", locals())
     options.choice(squares, ("mean", "max"), "--squares")
     _claim(out, table, overwrite)
     from leela_probe.commands import selections
@@ -381,7 +381,7 @@ def patterns(
     else:
         place = selections.called(rows, of, prioritised=prioritise)
     each = selections.at_one_place(place, squares=squares)
-    found = stats.pattern_effects(
+    found = stats.target_pattern_effects(
         each, minimum=minimum, confidence=confidence, resamples=resamples, seed=seed
     )
     unit, what = selections.unit(rows)

@@ -29,7 +29,16 @@ __all__ = [
 ]
 
 _NUMBERS = ("rank", "layer", "head", "square", "query", "key")
-_NAMES = ("puzzle_id", "game_id", "pattern", "site", "label", "category", "measure", "direction")
+_NAMES = (
+    "puzzle_id",
+    "game_id",
+    "target_pattern",
+    "site",
+    "label",
+    "category",
+    "measure",
+    "direction",
+)
 
 
 def read(
@@ -43,8 +52,9 @@ def read(
 
     Args:
         path: the table.
-        where: values by column, such as {"layer": ["3"], "pattern": ["112", "123"]}; a row must
-            have one of the values in each column. A square in several categories has all of them.
+        where: values by column, such as {"layer": ["3"], "target_pattern": ["112", "123"]}; a row
+            must have one of the values in each column. A square in several categories
+            has all of them.
         differing_targets: only puzzles whose first and third move go to different squares.
         screened: whether a table of the best places only, as a screen writes it, will do. Means
             over them would be too large, as they were chosen for being large.
@@ -66,7 +76,7 @@ def read(
     for column, values in where.items():
         table = _answering(table, column, values)
     if differing_targets:
-        table = table[names_differing_targets(table["pattern"])]
+        table = table[names_differing_targets(table["target_pattern"])]
         if table.empty:
             raise ValueError(
                 f"no puzzle in {path} has a third target that differs from its first by its pattern"
@@ -87,7 +97,7 @@ def names_differing_targets(patterns: pd.Series) -> pd.Series:
         >>> names_differing_targets(pd.Series(["112", "121", "11"])).tolist()
         [True, False, False]
     """
-    from leela_probe.puzzles.patterns import first_and_third_differ
+    from leela_probe.puzzles.target_patterns import first_and_third_differ
 
     differ = [first_and_third_differ(str(text)) for text in patterns.astype(object)]
     return pd.Series(differ, index=patterns.index, dtype=bool)

@@ -29,7 +29,7 @@ app = typer.Typer(
 
 _WANTED = "What is wanted"
 _PLACES = (
-    "layer", "head", "square", "query", "key", "category", "label", "pattern", "mate",
+    "layer", "head", "square", "query", "key", "category", "label", "target_pattern", "mate",
     "site",
 )  # fmt: skip
 _LOCATIONS = ("layer", "head", "square", "query", "key", "label")
@@ -490,7 +490,7 @@ def _show(found: pd.DataFrame, columns: Sequence[str], notes: Sequence[str]) -> 
     table = Table(box=None, pad_edge=False)
     cells = []
     for name in columns:
-        words = name in ("category", "label", "pattern", "site", "by half", "heads")
+        words = name in ("category", "label", "target_pattern", "site", "by half", "heads")
         table.add_column(
             _HEADS.get(name, name), justify="left" if words else "right", overflow="fold"
         )

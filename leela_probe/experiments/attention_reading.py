@@ -57,7 +57,8 @@ def relations(pair: Pair, plies: Sequence[int] = (1, 2, 3)) -> dict[str, tuple[i
         plies: counted from 1.
 
     Example:
-        >>> pair = Pair(puzzle_id="a", game_id=None, pattern="112", line=("c2c8", "e6c8", "e1e8"),
+        >>> pair = Pair(puzzle_id="a", game_id=None, target_pattern="112",
+        ...             line=("c2c8", "e6c8", "e1e8"),
         ...             clean_fen="6k1/pp3ppp/4b3/1B1r4/P2b1q2/8/1PQ2PPP/4R1K1 w - - 0 1")
         >>> relations(pair, (1, 3))["3->1"]
         (58, 60)
@@ -256,7 +257,7 @@ def _rows(
         {
             "puzzle_id": pair.puzzle_id,
             "game_id": pair.game_id,
-            "pattern": pair.pattern,
+            "target_pattern": pair.target_pattern,
             "layer": np.repeat(np.arange(layers), heads * len(named)),
             "head": np.tile(np.repeat(np.arange(heads), len(named)), layers),
             "relation": list(named) * each,

@@ -48,7 +48,7 @@ SCHEMA = pyarrow.schema(
     {
         "puzzle_id": pyarrow.string(),
         "game_id": pyarrow.string(),
-        "pattern": _WORDS,
+        "target_pattern": _WORDS,
         "layer": pyarrow.int16(),
         "head": pyarrow.int16(),
         "relation": _WORDS,

@@ -29,7 +29,7 @@ SCHEMA = pyarrow.schema(
     [
         ("puzzle_id", _NAME),
         ("game_id", _NAME),
-        ("pattern", _NAME),  # of target squares, such as 112
+        ("target_pattern", _NAME),  # of target squares, such as 112
         ("mate", pyarrow.bool_()),  # whether the themes say that the puzzle ends in mate
         ("rank", _PLACE),  # of the corrupted partner; 1 is the nearest
         ("verdict", _NAME),  # measured, or why the puzzle is left out
@@ -91,6 +91,7 @@ def read(path: str | Path) -> EffectTable:
     try:
         if path.suffix == ".csv":
             types = {field.name: _plain(field.type) for field in SCHEMA}
+            types["pattern"] = pyarrow.string()
             table = pyarrow.csv.read_csv(
                 path, convert_options=pyarrow.csv.ConvertOptions(column_types=types)
             )
@@ -98,6 +99,10 @@ def read(path: str | Path) -> EffectTable:
             table = pyarrow.parquet.read_table(path)
     except pyarrow.ArrowInvalid as error:
         raise ValueError(f"{path} is no table that can be read: {error}") from error
+    if "target_pattern" not in table.column_names:  # as tables before 0.1.0 call it
+        table = table.rename_columns(
+            ["target_pattern" if name == "pattern" else name for name in table.column_names]
+        )
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise ValueError(

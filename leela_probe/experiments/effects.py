@@ -377,7 +377,7 @@ class Measured:
             of_puzzle = {
                 "puzzle_id": pair.puzzle_id,
                 "game_id": pair.game_id,
-                "pattern": pair.pattern,
+                "target_pattern": pair.target_pattern,
                 "mate": pair.mate,
                 "rank": pair.rank,
                 "verdict": verdict,

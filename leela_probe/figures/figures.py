@@ -387,15 +387,16 @@ def paired_scatter(
 def forest(
     table: pd.DataFrame,
     *,
-    label: str = "pattern",
+    label: str = "target_pattern",
     unit: str = "nats",
     what: str = "log-odds reduction",
     title: str | None = None,
 ) -> Figure:
-    """One line a pattern: mean, interval, and number of puzzles.
+    """One line per target pattern: mean, interval, and number of puzzles.
 
     Args:
-        table: of `stats.pattern_effects`, or any with `label`, estimate, low, high, n, interval.
+        table: of `stats.target_pattern_effects`, or any table with `label`, estimate, low,
+            high, n, interval.
         label: column that names the lines.
         unit: of the effect.
         what: name of the effect.
@@ -408,7 +409,7 @@ def forest(
         axes.axvline(0, color=GREY, linewidth=0.6, zorder=0)
         open_rows = False
         for place, row in enumerate(table.to_dict("records")):
-            whole = row.get("kind", "pattern") in ("all", "headline")
+            whole = row.get("kind", "target_pattern") in ("all", "headline")
             known = bool(np.isfinite(row["low"]) and np.isfinite(row["high"]))
             open_rows = open_rows or not known
             colour = VERMILION if whole else BLUE

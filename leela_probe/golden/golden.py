@@ -14,7 +14,7 @@ from leela_probe.golden import golden_checks as checks
 from leela_probe.golden import golden_networks
 from leela_probe.golden.golden_checks import Check
 from leela_probe.positions.squares import from_board
-from leela_probe.puzzles import candidates, patterns
+from leela_probe.puzzles import candidates, target_patterns
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
@@ -66,7 +66,10 @@ def without_networks() -> Iterator[Check]:
         if "set_label" in position:
             line = [chess.Move.from_uci(move) for move in position["pv"]]
             yield checks.equal(
-                "pattern of targets", position["id"], patterns.label(line), position["set_label"]
+                "pattern of targets",
+                position["id"],
+                target_patterns.label(line),
+                position["set_label"],
             )
 
 

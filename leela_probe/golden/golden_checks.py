@@ -141,7 +141,7 @@ def pair(position: Mapping[str, Any]) -> Pair:
     return Pair(
         puzzle_id=position["id"],
         game_id=None,
-        pattern=position.get("set_label", ""),
+        target_pattern=position.get("set_label", ""),
         clean_fen=position["fen"],
         line=line(position),
         corrupted_fen=position["corrupted_fen"],

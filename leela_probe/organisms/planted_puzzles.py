@@ -21,14 +21,14 @@ import chess
 from leela_probe.files import disk
 from leela_probe.organisms.planted import Planted
 from leela_probe.positions.squares import NetSquare, to_board
-from leela_probe.puzzles import patterns
+from leela_probe.puzzles import target_patterns
 from leela_probe.puzzles.pairs import Pair
 
 __all__ = ["COLUMNS", "PlantedPuzzle", "make", "write"]
 
 COLUMNS = (
-    "puzzle_id", "game_id", "fen", "moves", "pattern", "verdict", "clean_fen", "corrupted_fen",
-    "rank",
+    "puzzle_id", "game_id", "fen", "moves", "target_pattern", "verdict", "clean_fen",
+    "corrupted_fen", "rank",
 )  # fmt: skip
 """The columns of a file of puzzles, those of `leela-probe corrupt` that `pairs.read` needs."""
 
@@ -98,7 +98,7 @@ def write(path: Path, puzzles: Sequence[PlantedPuzzle]) -> None:
                 "puzzle_id": pair.puzzle_id,
                 "fen": before.fen(),
                 "moves": " ".join((chess.Move.null().uci(), *pair.line)),
-                "pattern": pair.pattern,
+                "target_pattern": pair.target_pattern,
                 "verdict": "found",
                 "clean_fen": pair.clean_fen,
                 "corrupted_fen": pair.corrupted_fen,
@@ -219,7 +219,7 @@ def _pair(
     return Pair(
         puzzle_id=name,
         game_id=None,
-        pattern=patterns.label(line),
+        target_pattern=target_patterns.label(line),
         clean_fen=board.fen(),
         corrupted_fen=partner.fen(),
         line=tuple(move.uci() for move in line),

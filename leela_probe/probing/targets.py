@@ -65,7 +65,8 @@ def question(pairs: Sequence[Pair], kind: str, ply: int) -> Question:
         ValueError: if there is no such kind or ply.
 
     Example:
-        >>> pair = Pair(puzzle_id="a", game_id=None, pattern="112", line=("c2c8", "e6c8", "e1e8"),
+        >>> pair = Pair(puzzle_id="a", game_id=None, target_pattern="112",
+        ...             line=("c2c8", "e6c8", "e1e8"),
         ...             clean_fen="6k1/pp3ppp/4b3/1B1r4/P2b1q2/8/1PQ2PPP/4R1K1 w - - 0 1")
         >>> asked = question([pair], "target", 3)
         >>> asked.answer.tolist() == [chess.E8], asked.given.tolist() == [chess.C8]

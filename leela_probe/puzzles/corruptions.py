@@ -20,7 +20,7 @@ import pyarrow
 from leela_probe.files import bundled, store
 from leela_probe.files.store import Finished, Progress
 from leela_probe.files.workers import Pool, beside
-from leela_probe.puzzles import criteria, judging, lichess, partners, patterns, plies
+from leela_probe.puzzles import criteria, judging, lichess, partners, plies, target_patterns
 from leela_probe.puzzles.candidates import line_squares, third_mover_square
 from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
 from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Search, Trial
@@ -66,7 +66,7 @@ SCHEMA = pyarrow.schema(
         ("near", _COUNT),  # and its policy is near
         ("asked", _COUNT),  # the strong network was asked, the nearest first
         # From the puzzle.
-        ("pattern", _TEXT),
+        ("target_pattern", _TEXT),
         ("reason", _TEXT),  # why a malformed row is malformed
         ("rating", _COUNT),
         ("themes", _TEXT),
@@ -304,7 +304,7 @@ def _facts(trial: Trial, outcome: Outcome) -> dict[str, object]:
         "similar": outcome.similar,
         "near": outcome.near,
         "asked": outcome.asked,
-        "pattern": patterns.label(puzzle.principal_variation),
+        "target_pattern": target_patterns.label(puzzle.principal_variation),
         "rating": puzzle.rating,
         "themes": " ".join(puzzle.themes) or None,
         "game_id": puzzle.game_id,

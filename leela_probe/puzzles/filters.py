@@ -15,7 +15,7 @@ import pyarrow
 
 from leela_probe.files.store import Finished, Progress
 from leela_probe.files.workers import Pool
-from leela_probe.puzzles import cascade, judging, lichess, patterns, sampling
+from leela_probe.puzzles import cascade, judging, lichess, sampling, target_patterns
 from leela_probe.puzzles.cascade import Judged
 from leela_probe.puzzles.criteria import PRESETS, VERDICTS, Criteria, strong_minimum
 from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
@@ -35,7 +35,7 @@ SCHEMA = pyarrow.schema(
         ("weak_p1", _NUMBER),  # weak network: probability of the solver's first move
         ("strong_min_player", _NUMBER),  # strong network: the least over the solver's moves
         ("weak_p2", _NUMBER),  # weak network: probability of the answer to the first move
-        ("pattern", _TEXT),  # of the solution's target squares
+        ("target_pattern", _TEXT),  # of the solution's target squares
         ("eq12", pyarrow.bool_()),  # the first and the second move share their target square
         ("eq13", pyarrow.bool_()),
         ("eq23", pyarrow.bool_()),
@@ -181,10 +181,10 @@ def _facts(puzzle: Puzzle) -> dict[str, object]:
         "puzzle_id": puzzle.puzzle_id,
         "fen": puzzle.fen,
         "moves": " ".join(puzzle.moves),
-        "pattern": patterns.label(line),
-        "eq12": patterns.same_target(line, 1, 2),
-        "eq13": patterns.same_target(line, 1, 3),
-        "eq23": patterns.same_target(line, 2, 3),
+        "target_pattern": target_patterns.label(line),
+        "eq12": target_patterns.same_target(line, 1, 2),
+        "eq13": target_patterns.same_target(line, 1, 3),
+        "eq23": target_patterns.same_target(line, 2, 3),
         "rating": puzzle.rating,
         "themes": " ".join(puzzle.themes) or None,
         "game_id": puzzle.game_id,

@@ -20,7 +20,7 @@ from leela_probe.positions.squares import NetSquare, from_board, to_board
 
 __all__ = ["Pair", "read"]
 
-_NEEDED = ("puzzle_id", "fen", "moves", "verdict", "pattern", "game_id")
+_NEEDED = ("puzzle_id", "fen", "moves", "verdict", "target_pattern", "game_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Pair:
     Attributes:
         puzzle_id: the puzzle's name.
         game_id: the game it is from, or None.
-        pattern: the label of its target squares, such as "112".
+        target_pattern: the label of its target squares, such as "112".
         clean_fen: the position with the solver to move.
         line: the principal variation in UCI notation, the solver's move first.
         corrupted_fen: the partner, or None.
@@ -40,7 +40,7 @@ class Pair:
 
     puzzle_id: str
     game_id: str | None
-    pattern: str
+    target_pattern: str
     clean_fen: str
     line: tuple[str, ...]
     corrupted_fen: str | None = None
@@ -96,7 +96,8 @@ class Pair:
     def _repr_html_(self) -> str:
         """Both positions, the line as arrows and the changes marked, as Jupyter shows them."""
         clean, partner = self.clean, self.corrupted
-        said = f"{self.puzzle_id}, pattern {self.pattern}: {clean.variation_san(self.moves)}"
+        moves = clean.variation_san(self.moves)
+        said = f"{self.puzzle_id}, target pattern {self.target_pattern}: {moves}"
         boards = [board_html.board(clean, caption=said, line=self.moves)]
         if partner is not None:
             changed = [to_board(square, self.turn) for square in self.changed_squares()]
@@ -117,6 +118,8 @@ def read(path: str | Path, *, ranks: Sequence[int] = (1,)) -> list[Pair]:
     """
     path = Path(path)
     table = _table(path)
+    if "target_pattern" not in table:  # as tables before 0.1.0 call it
+        table = table.rename(columns={"pattern": "target_pattern"})
     missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise ValueError(
@@ -137,7 +140,7 @@ def _table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"no table at {path}: expected one written by leela-probe corrupt")
     if path.suffix == ".csv":
-        names = {"puzzle_id": str, "pattern": str, "game_id": str}
+        names = dict.fromkeys(("puzzle_id", "target_pattern", "pattern", "game_id"), str)
         # only what is empty is missing: a puzzle may be called NA
         return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     try:
@@ -165,7 +168,7 @@ def _pairs(table: pd.DataFrame, ranks: Sequence[int]) -> Iterator[Pair]:
         yield Pair(
             puzzle_id=row["puzzle_id"],
             game_id=None if pd.isna(row["game_id"]) else row["game_id"],
-            pattern="" if pd.isna(row["pattern"]) else row["pattern"],
+            target_pattern="" if pd.isna(row["target_pattern"]) else row["target_pattern"],
             clean_fen=clean_fen,
             line=tuple(line),
             corrupted_fen=corrupted_fen,

@@ -114,7 +114,7 @@ def paired(
         raise ValueError(
             f"{names[0]!r} and {names[1]!r} share no puzzle: a comparison needs the same ones"
         )
-    kept = [column for column in ("game_id", "pattern") if column in left.columns]
+    kept = [column for column in ("game_id", "target_pattern") if column in left.columns]
     joined = left.loc[both, kept].assign(
         first=left.loc[both, value].astype("float64"),
         second=right.loc[both, value].astype("float64"),

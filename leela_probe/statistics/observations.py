@@ -177,7 +177,7 @@ def per_puzzle(
     _require(effects, ["puzzle_id", "game_id", value, *by])
     if squares not in ("mean", "max", "expected max"):
         raise ValueError(f"squares is {squares!r}: give 'mean', 'max' or 'expected max'")
-    kept = [name for name in ("game_id", "pattern", *_ONE_KIND) if name in effects.columns]
+    kept = [name for name in ("game_id", "target_pattern", *_ONE_KIND) if name in effects.columns]
     kept = [name for name in kept if name not in by]
     keys = ["puzzle_id", *by, *(name for name in _ONE_KIND if name in kept)]
     groups = effects.groupby(keys, dropna=False, sort=False, observed=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from leela_probe.puzzles.patterns import first_and_third_differ
+from leela_probe.puzzles.target_patterns import first_and_third_differ
 from leela_probe.statistics.intervals import (
     Estimates,
     mean_intervals,
@@ -29,9 +29,9 @@ __all__ = [
     "exclusion_flow",
     "flow_text",
     "layer_curves",
-    "pattern_effects",
     "percentile_curves",
     "summarise",
+    "target_pattern_effects",
 ]
 
 PERCENTILES: tuple[float, ...] = tuple(
@@ -198,7 +198,7 @@ def percentile_curves(
     return pd.concat(tables, ignore_index=True)
 
 
-def pattern_effects(
+def target_pattern_effects(
     effects: pd.DataFrame,
     *,
     value: str = "effect",
@@ -210,7 +210,7 @@ def pattern_effects(
     """Mean effect per target pattern, for a forest plot (W4, W19).
 
     Args:
-        effects: one row per puzzle, with its pattern.
+        effects: one row per puzzle, with its target pattern.
         value: the column to take.
         minimum: patterns with fewer puzzles are pooled into one row.
         confidence: between 0 and 1.
@@ -218,15 +218,17 @@ def pattern_effects(
         seed: of the draws.
 
     Returns:
-        Columns pattern, kind, then as in `summarise`. Kinds: "all" (every puzzle), "headline"
-        (first and third target differ), "pattern" (one row each, most puzzles first), "pooled".
+        Columns target_pattern, kind, then as in `summarise`. Kinds: "all" (every puzzle),
+        "headline" (first and third target differ), "target_pattern" (one row each, most
+        puzzles first), "pooled".
     """
-    if "pattern" in effects.columns and effects["pattern"].isna().any():
+    if "target_pattern" in effects.columns and effects["target_pattern"].isna().any():
         raise ValueError(
-            f"{int(effects['pattern'].isna().sum())} rows have no pattern: label every puzzle"
+            f"{int(effects['target_pattern'].isna().sum())} rows have no target pattern: label "
+            "every puzzle"
         )
     observe(effects, by=(), value=value)
-    patterns = effects["pattern"].astype(str)
+    patterns = effects["target_pattern"].astype(str)
     counts = patterns.value_counts()
     counts = counts.sort_index().sort_values(ascending=False, kind="stable")
     large = [name for name in counts.index if counts[name] >= minimum]
@@ -235,7 +237,7 @@ def pattern_effects(
     parts: list[tuple[str, str, pd.Series]] = [
         ("all puzzles", "all", patterns.notna()),
         ("1st target ≠ 3rd target", "headline", apart),
-        *((name, "pattern", patterns == name) for name in large),
+        *((name, "target_pattern", patterns == name) for name in large),
         (f"{len(rare)} rarer patterns", "pooled", patterns.isin(rare)),
     ]
     tables = []
@@ -249,7 +251,7 @@ def pattern_effects(
                 resamples=resamples,
                 seed=seed,
             )
-            row.insert(0, "pattern", name)
+            row.insert(0, "target_pattern", name)
             row.insert(1, "kind", kind)
             tables.append(row)
     return pd.concat(tables, ignore_index=True)

@@ -271,10 +271,10 @@ def _entry(study: Study) -> Iterator[Drawn | Undrawn]:
                 table, curve="curve", what=what, bottom=-1.0 if _low(table) < -1 else None
             ),
         )
-    patterns = tabulation.read(study, "entry_patterns")
+    patterns = tabulation.read(study, "entry_target_patterns")
     if patterns is not None and not patterns.empty:
         yield Drawn(
-            name="entry_patterns",
+            name="entry_target_patterns",
             place="E3",
             title="Beyond the paper: the entry by pattern of targets",
             caption="112: the answer takes back on the first target and the third move goes "

@@ -138,7 +138,7 @@ def _pair() -> Pair:
     return Pair(
         puzzle_id="timing",
         game_id=None,
-        pattern="112",
+        target_pattern="112",
         clean_fen=clean,
         line=("c2c8", "e6c8", "e1e8"),
         corrupted_fen=board.fen(),

@@ -37,7 +37,7 @@ def heads(table: pd.DataFrame | None) -> Shown | None:
         return None
     rows = []
     every = table[(table["rating"] == "all") & table["estimate"].notna()]
-    for pattern, part in every.groupby("pattern"):
+    for pattern, part in every.groupby("target_pattern"):
         named = [
             f"{int(row['layer'])}.{int(row['head'])}: {sentences.number(row)}"
             for row in part.nlargest(3, "estimate").to_dict("records")

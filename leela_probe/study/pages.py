@@ -116,7 +116,7 @@ def render(study: Study, networks: Networks, records: Mapping[str, Record]) -> s
              "remaining": f"{row['remaining']:,}"}
             for row in flow.to_dict("records")
         ],
-        patterns=_patterns(table("patterns")),
+        target_patterns=_target_patterns(table("target_patterns")),
         resamples=f"{study.resamples:,}",
         settings=_settings(study),
         experiments=[
@@ -244,13 +244,13 @@ def _format(given: int | None) -> str:
     return "as its file says" if given is None else f"{given}"
 
 
-def _patterns(table: pd.DataFrame | None) -> list[dict[str, str]]:
+def _target_patterns(table: pd.DataFrame | None) -> list[dict[str, str]]:
     if table is None:
         return []
     shown = table.head(12)
     rows = [
         {
-            "pattern": str(row["pattern"]),
+            "target_pattern": str(row["target_pattern"]),
             "n": f"{row['n']:,}",
             "share": f"{100 * row['share']:.1f} %",
             "interval": f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %",
@@ -261,7 +261,7 @@ def _patterns(table: pd.DataFrame | None) -> list[dict[str, str]]:
         rest = table.iloc[len(shown) :]
         rows.append(
             {
-                "pattern": f"{len(rest)} more",
+                "target_pattern": f"{len(rest)} more",
                 "n": f"{int(rest['n'].sum()):,}",
                 "share": f"{100 * rest['share'].sum():.1f} %",
                 "interval": "",
@@ -290,7 +290,7 @@ def _undrawn(place: str, records: Mapping[str, Record], left_out: str) -> list[s
 def _numbers(name: str, table: Callable[[str], pd.DataFrame | None]) -> list[Shown]:
     """The short tables of an experiment."""
     made = {
-        "E2": [number_tables.heads(table("heads_by_pattern"))],
+        "E2": [number_tables.heads(table("heads_by_target_pattern"))],
         "E3": [
             number_tables.shares(table("shares"), "entry"),
             number_tables.margins(table("ablation_margins"), "entry"),

@@ -32,8 +32,9 @@ _FINE = 0.05
 """A width in nats that is narrow whatever the number; for shares there is none."""
 
 _STEPS: Mapping[str, str] = {
-    "funnel": "corrupt", "patterns": "corrupt", "rules": "corrupt", "residual": "residual",
-    "heads": "heads", "heads_by_pattern": "heads", "probes": "probes", "relations": "relations",
+    "funnel": "corrupt", "target_patterns": "corrupt", "rules": "corrupt", "residual": "residual",
+    "heads": "heads", "heads_by_target_pattern": "heads", "probes": "probes",
+    "relations": "relations",
 }  # fmt: skip
 """The step that each table is made from; those of ablations say it in the column `sweep`."""
 
@@ -180,7 +181,7 @@ def _found(number: Published, table: pd.DataFrame) -> Found | None:
         return None
     rows = rows[rows[number.column].notna()]
     if rows.empty:
-        none = number.table == "patterns" and len(table) > 0
+        none = number.table == "target_patterns" and len(table) > 0
         return _share(0, int(table["n"].sum())) if none else None
     if number.kind == "rank":
         return _rank(number, rows)
@@ -214,7 +215,10 @@ def _rank(number: Published, rows: pd.DataFrame) -> Found | None:
 
 
 def _sum(number: Published, table: pd.DataFrame) -> Found:
-    chosen = [fnmatch.fnmatch(str(name), str(number.where["pattern"])) for name in table["pattern"]]
+    chosen = [
+        fnmatch.fnmatch(str(name), str(number.where["target_pattern"]))
+        for name in table["target_pattern"]
+    ]
     return _share(int(table.loc[chosen, "n"].sum()), int(table["n"].sum()))
 
 

@@ -191,19 +191,19 @@ def _numbers() -> Iterator[Published]:
     )  # fmt: skip
     yield Published(
         experiment="E0", what="puzzles whose first two moves go to one square", value=0.83,
-        half_width=0.005, source=_SURVEY, table="patterns", where={"pattern": "11*"},
+        half_width=0.005, source=_SURVEY, table="target_patterns", where={"target_pattern": "11*"},
         column="share", kind="sum",
     )  # fmt: skip
     yield Published(
         experiment="E0", what="puzzles whose first and third target are the same", value=0.203,
-        relation="above", source=_CODE + ", computed", table="patterns",
-        where={"pattern": "1?1*"}, column="share", kind="sum",
+        relation="above", source=_CODE + ", computed", table="target_patterns",
+        where={"target_pattern": "1?1*"}, column="share", kind="sum",
     )  # fmt: skip
     for pattern, count in _PATTERNS.items():
         yield Published(
             experiment="E0", what=f"share of pattern {pattern}", value=count / _ALL,
-            half_width=0.5 / _ALL, source=_CODE, table="patterns", where={"pattern": pattern},
-            column="share", detail=True,
+            half_width=0.5 / _ALL, source=_CODE, table="target_patterns",
+            where={"target_pattern": pattern}, column="share", detail=True,
         )  # fmt: skip
     # E1, residual stream
     every = {"split": "all"}
@@ -242,15 +242,15 @@ def _numbers() -> Iterator[Published]:
         for name, value in listed:
             yield Published(
                 experiment="E2", what=f"head {name} in pattern {pattern}", value=value,
-                half_width=0.00005, source=_CODE, table="heads_by_pattern", shape=True,
-                where={"rating": "all", "pattern": pattern, **_head(name)}, detail=True,
+                half_width=0.00005, source=_CODE, table="heads_by_target_pattern", shape=True,
+                where={"rating": "all", "target_pattern": pattern, **_head(name)}, detail=True,
             )  # fmt: skip
     for pattern, values in _BY_PATTERN.items():
         for name, value in zip(_HEADS, values, strict=True):
             yield Published(
                 experiment="F2", what=f"head {name} in pattern {pattern}, rating 1950 or more",
-                value=value, half_width=0.005, source=_FOLLOW_UP, table="heads_by_pattern",
-                where={"rating": ">=1950", "pattern": pattern, **_head(name)}, shape=True,
+                value=value, half_width=0.005, source=_FOLLOW_UP, table="heads_by_target_pattern",
+                where={"rating": ">=1950", "target_pattern": pattern, **_head(name)}, shape=True,
                 detail=True,
             )  # fmt: skip
     # E3, E4: ablations

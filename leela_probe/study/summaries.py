@@ -18,13 +18,26 @@ from jaxtyping import Float32
 from leela_probe.experiments import categories, effect_tables
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
-from leela_probe.puzzles.patterns import first_and_third_differ, targets
+from leela_probe.puzzles.target_patterns import first_and_third_differ, targets
 from leela_probe.statistics import comparisons, stats
 
 __all__ = [
-    "CATEGORIES", "SPLITS", "ablations", "by_pattern", "half", "heads",
-    "heads_by_pattern", "paper_squares", "pattern_counts", "percentiles", "ply_curves",
-    "ply_squares", "residual", "shares", "split", "strongest_head",
+    "CATEGORIES",
+    "SPLITS",
+    "ablations",
+    "by_target_pattern",
+    "half",
+    "heads",
+    "heads_by_target_pattern",
+    "paper_squares",
+    "percentiles",
+    "ply_curves",
+    "ply_squares",
+    "residual",
+    "shares",
+    "split",
+    "strongest_head",
+    "target_pattern_counts",
 ]  # fmt: skip
 
 SPLITS = ("all", "different_targets", "same_targets")
@@ -39,8 +52,8 @@ _ORDER = (
 )  # fmt: skip
 
 _COLUMNS = (
-    "puzzle_id", "game_id", "pattern", "label", "layer", "head", "clean", "corrupted", "changed",
-    "effect", "measure", "direction", "sweep", "verdict",
+    "puzzle_id", "game_id", "target_pattern", "label", "layer", "head", "clean", "corrupted",
+    "changed", "effect", "measure", "direction", "sweep", "verdict",
 )  # fmt: skip
 
 
@@ -119,7 +132,7 @@ def residual(
         {
             "puzzle_id": np.repeat([pair.puzzle_id for pair in used], size),
             "game_id": np.repeat(np.array([pair.game_id for pair in used], dtype=object), size),
-            "pattern": np.repeat([pair.pattern for pair in used], size),
+            "target_pattern": np.repeat([pair.target_pattern for pair in used], size),
             "category": np.tile(np.repeat(CATEGORIES, len(layers)), len(used)),
             "layer": np.tile(layers, len(CATEGORIES) * len(used)),
             "effect": np.array(values).ravel(),
@@ -127,7 +140,7 @@ def residual(
     )
     tables = []
     for name in SPLITS:
-        some = each[split(each["pattern"], name)]
+        some = each[split(each["target_pattern"], name)]
         if some.empty:
             continue
         table = stats.summarise(
@@ -158,7 +171,7 @@ def ply_curves(effects: Path, *, resamples: int, seed: int) -> pd.DataFrame:
 
 def ply_squares(effects: Path) -> pd.DataFrame:
     """The effects at the squares of `ply_curves`, each under the one kind that it counts as."""
-    columns = ["puzzle_id", "game_id", "pattern", "verdict", "layer", "category", "effect"]
+    columns = ["puzzle_id", "game_id", "target_pattern", "verdict", "layer", "category", "effect"]
     table = _read(effects, [*columns, "measure", "direction", "sweep"])
     table = table[table["category"].astype(object) != categories.OTHER]
     table = categories.prioritise(table.assign(category=table["category"].astype(object)), _ORDER)
@@ -173,7 +186,7 @@ def heads(effects: Path, *, resamples: int, seed: int) -> pd.DataFrame:
     places = ["layer", "head"]
     parts = []
     for name in SPLITS:
-        some = table[split(table["pattern"], name)]
+        some = table[split(table["target_pattern"], name)]
         if some.empty:
             continue
         found = stats.summarise(some, by=places, resamples=resamples, seed=seed)
@@ -186,7 +199,7 @@ def heads(effects: Path, *, resamples: int, seed: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def heads_by_pattern(
+def heads_by_target_pattern(
     effects: Path, ratings: pd.Series, *, minimum: int, resamples: int, seed: int
 ) -> pd.DataFrame:
     """Mean effect of every head for each pattern with enough puzzles.
@@ -202,19 +215,21 @@ def heads_by_pattern(
         Columns rating ("all", or ">=1950" as in Cruz 2025), pattern, then as in `stats.summarise`.
     """
     table = _read(effects)
-    patterns = table["pattern"].astype(str)
+    patterns = table["target_pattern"].astype(str)
     high = table["puzzle_id"].astype(object).map(ratings) >= 1950
     parts = []
     for rating, inside in (("all", high | True), (">=1950", high)):
-        puzzles = table[inside].drop_duplicates("puzzle_id")["pattern"].astype(str).value_counts()
+        puzzles = (
+            table[inside].drop_duplicates("puzzle_id")["target_pattern"].astype(str).value_counts()
+        )
         for name in sorted(name for name in puzzles.index if puzzles[name] >= minimum):
             some = table[inside & (patterns == name)]
             found = stats.summarise(some, by=["layer", "head"], resamples=resamples, seed=seed)
             found.insert(0, "rating", rating)
-            found.insert(1, "pattern", name)
+            found.insert(1, "target_pattern", name)
             parts.append(found)
     if not parts:
-        return pd.DataFrame(columns=["rating", "pattern", "layer", "head", "n", "estimate"])
+        return pd.DataFrame(columns=["rating", "target_pattern", "layer", "head", "n", "estimate"])
     return pd.concat(parts, ignore_index=True)
 
 
@@ -261,7 +276,7 @@ def ablations(
         labels = labels.str.replace(r"^.*: ", "", regex=True)
     table = table.assign(curve=labels.astype(object))
     if differing:
-        table = table[table["pattern"].astype(str).map(first_and_third_differ).astype(bool)]
+        table = table[table["target_pattern"].astype(str).map(first_and_third_differ).astype(bool)]
     return table
 
 
@@ -301,16 +316,16 @@ def shares(
     return pd.concat(parts, ignore_index=True)
 
 
-def by_pattern(
+def by_target_pattern(
     effects: Path, curve: str, *, on: str = "all", minimum: int, resamples: int, seed: int
 ) -> pd.DataFrame:
     """Mean effect of one ablation for each pattern of target squares; see `stats`."""
     table = _held_out(_read(effects), on)
     table = table[table["label"].astype(str) == curve]
-    return stats.pattern_effects(table, minimum=minimum, resamples=resamples, seed=seed)
+    return stats.target_pattern_effects(table, minimum=minimum, resamples=resamples, seed=seed)
 
 
-def pattern_counts(patterns: pd.Series) -> pd.DataFrame:
+def target_pattern_counts(patterns: pd.Series) -> pd.DataFrame:
     """How many puzzles each pattern has, and its share with Wilson's 95 % interval."""
     from scipy.stats import binomtest
 
@@ -320,14 +335,14 @@ def pattern_counts(patterns: pd.Series) -> pd.DataFrame:
     ends = [binomtest(int(count), total).proportion_ci(method="wilson") for count in counts]
     return pd.DataFrame(
         {
-            "pattern": counts.index,
+            "target_pattern": counts.index,
             "n": counts.to_numpy(),
             "total": total,
             "share": share,
             "low": [end.low for end in ends],
             "high": [end.high for end in ends],
         }
-    ).sort_values(["n", "pattern"], ascending=[False, True], ignore_index=True)
+    ).sort_values(["n", "target_pattern"], ascending=[False, True], ignore_index=True)
 
 
 def _grids(

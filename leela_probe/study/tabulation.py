@@ -52,11 +52,11 @@ def make(study: Study) -> Outcome:
     facts: dict[str, Any] = {}
     draws = {"resamples": study.resamples, "seed": study.seed}
     puzzles = pd.read_parquet(
-        study.table("pairs.parquet"), columns=["puzzle_id", "verdict", "pattern", "rating"]
+        study.table("pairs.parquet"), columns=["puzzle_id", "verdict", "target_pattern", "rating"]
     )
     found = puzzles[puzzles["verdict"] == "found"]
     if not found.empty:
-        made["patterns"] = summaries.pattern_counts(found["pattern"])
+        made["target_patterns"] = summaries.target_pattern_counts(found["target_pattern"])
         made["rules"] = skip_rules(pair_files.read(study.table("pairs.parquet")))
     pairs = study.table("pairs.parquet")
     if (residual := _measured(study, "residual")) is not None:
@@ -65,7 +65,7 @@ def make(study: Study) -> Outcome:
         made["ply_margins"] = margins.of_plies(residual, **draws)
     if (heads := _measured(study, "heads")) is not None:
         made["heads"] = summaries.heads(heads, **draws)
-        made["heads_by_pattern"] = summaries.heads_by_pattern(
+        made["heads_by_target_pattern"] = summaries.heads_by_target_pattern(
             heads, found.set_index("puzzle_id")["rating"], minimum=study.minimum, **draws
         )
     shares, differences = [], []
@@ -88,7 +88,7 @@ def make(study: Study) -> Outcome:
         difference = margins.of_ablation(path, of, against, on=on, curves=curves, **draws)
         differences.append(difference.assign(sweep=name, on=on))
         if name == "entry":
-            made["entry_patterns"] = summaries.by_pattern(
+            made["entry_target_patterns"] = summaries.by_target_pattern(
                 path, "3->1", on=on, minimum=study.minimum, **draws
             )
     if shares:
@@ -224,7 +224,13 @@ def read(study: Study, name: str) -> pd.DataFrame | None:
     path = finished(study, f"tables/{name}.csv")
     if path is None:
         return None
-    text = {"pattern": str, "game_id": str, "puzzle_id": str, "against": str, "reason": object}
+    text = {
+        "target_pattern": str,
+        "game_id": str,
+        "puzzle_id": str,
+        "against": str,
+        "reason": object,
+    }
     return pd.read_csv(path, dtype=text)
 
 

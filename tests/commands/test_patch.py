@@ -33,8 +33,10 @@ PAIRS = (
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [
         {
-            "puzzle_id": pair.puzzle_id, "game_id": pair.game_id, "pattern": pair.pattern,
-            "verdict": "found" if pair.rank == 1 else "further", "rank": pair.rank,
+            "puzzle_id": pair.puzzle_id, "game_id": pair.game_id,
+            "target_pattern": pair.target_pattern,
+            "verdict": "found" if pair.rank == 1 else "further",
+            "rank": pair.rank,
             "fen": "before", "moves": " ".join(("a1a1", *pair.line)),
             "clean_fen": pair.clean_fen, "corrupted_fen": pair.corrupted_fen,
         }

@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "layers": ("residual", *QUICK),
     "heads": ("heads", *QUICK),
     "percentiles": ("entry", "--bottom", "-1"),
-    "patterns": ("entry", "--of", "3->1", "--minimum", "8", *QUICK),
+    "target-patterns": ("entry", "--of", "3->1", "--minimum", "8", *QUICK),
     "scatter": ("entry", "--first", "3->1", "--second", "all other entries", *QUICK),
     "exclusions": ("heads",),
 }
@@ -178,18 +178,33 @@ def test_percentiles_of_categories_need_one_layer(tables: Path, tmp_path: Path) 
 
 def test_patterns_and_scatter_take_one_place(tables: Path, tmp_path: Path) -> None:
     out, numbers = tmp_path / "f.svg", tmp_path / "f.csv"
-    drawn("patterns", tables / "heads.parquet", "--of", "1.2", "--minimum", "8", "--out", out,
-          "--table", numbers, *QUICK)  # fmt: skip
+    drawn("target-patterns", tables / "heads.parquet", "--of", "1.2", "--minimum", "8", "--out",
+          out, "--table", numbers, *QUICK)  # fmt: skip
     found = pd.read_csv(numbers)
-    assert found["kind"].tolist() == ["all", "headline", "pattern", "pattern", "pattern"]
+    assert found["kind"].tolist() == [
+        "all",
+        "headline",
+        "target_pattern",
+        "target_pattern",
+        "target_pattern",
+    ]
     assert found["n"].tolist() == [24, 16, 8, 8, 8]
     with pytest.raises(
         ValueError,
         match=r"3 values of layer \(0, 1, 2\): choose one with --layer or --where layer=0",
     ):
-        plot("patterns", tables / "residual.parquet", "--of", "other", "--out", tmp_path / "g.svg")
+        plot(
+            "target-patterns",
+            tables / "residual.parquet",
+            "--of",
+            "other",
+            "--out",
+            tmp_path / "g.svg",
+        )
     with pytest.raises(ValueError, match=r"called '9.9': it has 0.0, 0.1, .* \(12 in all\)"):
-        plot("patterns", tables / "heads.parquet", "--of", "9.9", "--out", tmp_path / "g.svg")
+        plot(
+            "target-patterns", tables / "heads.parquet", "--of", "9.9", "--out", tmp_path / "g.svg"
+        )
     drawn("scatter", tables / "residual.parquet", "--layer", "2", "--first", "ply1_target",
           "--second", "matched_control", "--out", tmp_path / "s.svg", "--table",
           tmp_path / "s.csv", *QUICK)  # fmt: skip
@@ -201,7 +216,7 @@ def test_patterns_and_scatter_take_one_place(tables: Path, tmp_path: Path) -> No
 
 def all_entries() -> pyarrow.Table:
     rows = [
-        {"puzzle_id": f"p{number}", "game_id": f"g{number}", "pattern": "112", "layer": 2,
+        {"puzzle_id": f"p{number}", "game_id": f"g{number}", "target_pattern": "112", "layer": 2,
          "head": 3, "query": query, "key": key, "effect": np.float32(number + query + key)}
         for number in range(12) for query in range(2) for key in range(3)
     ]  # fmt: skip
@@ -215,20 +230,22 @@ def test_several_places_are_not_averaged_unseen(tables: Path, tmp_path: Path) ->
         plot("percentiles", tables / "heads.parquet", "--by", "layer", "--out", out)
     with pytest.raises(ValueError, match=r"6 values of category .* --where category=corrupted"):
         plot("percentiles", tables / "residual.parquet", "--by", "layer", "--out", out)
-    for command in ("patterns", "percentiles"):
+    for command in ("target-patterns", "percentiles"):
         by = ("--by", "layer") if command == "percentiles" else QUICK
         with pytest.raises(ValueError, match=r"2 values of query \(0, 1\): .* --where query=0"):
             plot(command, entries, "--out", out, *by)
         with pytest.raises(ValueError, match=r"3 values of key \(0, 1, 2\): .* --where key=0"):
             plot(command, entries, "--out", out, "--where", "query=1", *by)
-    drawn("patterns", entries, "--where", "query=1", "--where", "key=2", "--out", out, *QUICK)
+    drawn(
+        "target-patterns", entries, "--where", "query=1", "--where", "key=2", "--out", out, *QUICK
+    )
     drawn("percentiles", tables / "residual.parquet", "--by", "layer", "--where",
           "category=other", "--out", out, "--overwrite")  # fmt: skip
     assert "mean over squares" in svg_text(out)
     drawn("percentiles", tables / "heads.parquet", "--by", "layer", "--where", "head=2", "--out",
           out, "--overwrite")  # fmt: skip
-    drawn("patterns", tables / "residual.parquet", "--of", "other", "--layer", "0", "--out", out,
-          "--overwrite", *QUICK)  # fmt: skip
+    drawn("target-patterns", tables / "residual.parquet", "--of", "other", "--layer", "0", "--out",
+          out, "--overwrite", *QUICK)  # fmt: skip
     assert "mean over squares" in svg_text(out)
 
 
@@ -274,15 +291,16 @@ def boards_of(folder: Path, *, embedding: bool = False) -> Path:
     """A sweep over the squares of a puzzle with pairs beside it, as the manifest says."""
     pair = BY_HAND[0]
     kept = {
-        "puzzle_id": [pair.puzzle_id], "game_id": [pair.game_id], "pattern": [pair.pattern],
-        "verdict": ["found"], "rank": [1], "fen": [pair.clean_fen],
+        "puzzle_id": [pair.puzzle_id], "game_id": [pair.game_id],
+        "target_pattern": [pair.target_pattern], "verdict": ["found"], "rank": [1],
+        "fen": [pair.clean_fen],
         "moves": [f"a2a3 {' '.join(pair.line)}"], "clean_fen": [pair.clean_fen],
         "corrupted_fen": [pair.corrupted_fen],
     }  # fmt: skip
     pd.DataFrame(kept).to_csv(folder / "pairs.csv", index=False)
     rows = [
-        {"puzzle_id": pair.puzzle_id, "pattern": pair.pattern, "layer": layer, "square": square,
-         "category": "other", "effect": np.float32(square / 64)}
+        {"puzzle_id": pair.puzzle_id, "target_pattern": pair.target_pattern, "layer": layer,
+         "square": square, "category": "other", "effect": np.float32(square / 64)}
         for layer in ([None] if embedding else range(6)) for square in range(64)
     ]  # fmt: skip
     site = "embedding" if embedding else "residual_after"

@@ -27,8 +27,8 @@ def puzzles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [
         {
             "puzzle_id": pair.puzzle_id, "fen": pair.clean_fen, "clean_fen": pair.clean_fen,
-            "moves": " ".join(["0000", *pair.line]), "verdict": "kept", "pattern": pair.pattern,
-            "game_id": pair.game_id,
+            "moves": " ".join(["0000", *pair.line]), "verdict": "kept",
+            "target_pattern": pair.target_pattern, "game_id": pair.game_id,
         }
         for pair in random_pairs(51, 36)
     ]  # fmt: skip

@@ -25,16 +25,22 @@ def test_every_measure_has_a_unit() -> None:
 
 
 def test_conditions_hold_together_and_values_of_one_apart(residual: Path) -> None:
-    where = {"layer": ["0", "2"], "pattern": ["112"], "category": ["ply1_target", "corrupted"]}
+    where = {
+        "layer": ["0", "2"],
+        "target_pattern": ["112"],
+        "category": ["ply1_target", "corrupted"],
+    }
     found = selections.read(residual, where=where)
     assert set(found["layer"]) == {0, 2}
-    assert set(found["pattern"]) == {"112"}
+    assert set(found["target_pattern"]) == {"112"}
     assert set(found["category"]) == {"ply1_target", "corrupted"}
     assert len(found) == 2 * 8 * 2
     both = selections.read(residual, where={"category": ["ply3_target"]})
     assert set(both["category"]) == {"ply3_target", "ply1_target+ply3_target"}
-    with pytest.raises(ValueError, match="no row has pattern 999: the table has 111, 112, 123"):
-        selections.read(residual, where={"pattern": ["999"]})
+    with pytest.raises(
+        ValueError, match="no row has target_pattern 999: the table has 111, 112, 123"
+    ):
+        selections.read(residual, where={"target_pattern": ["999"]})
     with pytest.raises(ValueError, match="layer is a number: expected such as layer=3, not deep"):
         selections.read(residual, where={"layer": ["deep"]})
     with pytest.raises(ValueError, match="mate is true or false: expected mate=true, not 2"):
@@ -75,7 +81,7 @@ def test_a_table_without_a_measured_puzzle_says_where_to_look(tmp_path: Path) ->
     path = example_effects.write(example_effects.table(rows), tmp_path / "t.parquet")
     with pytest.raises(ValueError, match="no measured puzzle: leela-probe plot exclusions says"):
         selections.read(path)
-    only_111 = example_effects.table([{"puzzle_id": "a", "pattern": "111", "effect": 1.0}])
+    only_111 = example_effects.table([{"puzzle_id": "a", "target_pattern": "111", "effect": 1.0}])
     path = example_effects.write(only_111, tmp_path / "u.parquet")
     with pytest.raises(ValueError, match="third target that differs from its first"):
         selections.read(path, differing_targets=True)
@@ -103,7 +109,7 @@ def test_mixed_measures_have_no_unit(residual: Path) -> None:
 
 
 def test_categories_left_out_by_priority_are_said_to_be(residual: Path) -> None:
-    both = selections.read(residual, where={"pattern": ["111"], "category": ["ply3_target"]})
+    both = selections.read(residual, where={"target_pattern": ["111"], "category": ["ply3_target"]})
     with pytest.raises(ValueError, match="no square counts as ply3_target"):
         selections.by_category(both, prioritised=True, only=["ply3_target"])
     found = selections.by_category(both, only=["ply3_target"])

@@ -29,8 +29,8 @@ def puzzles(pairs, tmp_path_factory):
     rows = [
         {
             "puzzle_id": pair.puzzle_id, "fen": pair.clean_fen, "clean_fen": pair.clean_fen,
-            "moves": " ".join(["0000", *pair.line]), "verdict": "kept", "pattern": pair.pattern,
-            "game_id": pair.game_id,
+            "moves": " ".join(["0000", *pair.line]), "verdict": "kept",
+            "target_pattern": pair.target_pattern, "game_id": pair.game_id,
         }
         for pair in pairs
     ]  # fmt: skip

@@ -111,7 +111,7 @@ def test_where_no_square_is_like_the_third_target_there_is_no_control():
     pair = Pair(
         puzzle_id="lone",
         game_id=None,
-        pattern="123",
+        target_pattern="123",
         clean_fen="8/8/8/8/8/8/8/k1KR4 w - - 0 1",
         line=("d1d2", "a1a2", "d2a1"),
     )

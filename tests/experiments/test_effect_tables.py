@@ -10,9 +10,9 @@ from leela_probe.experiments import effect_tables
 from leela_probe.experiments.effect_tables import SCHEMA
 
 ROWS = [
-    {"puzzle_id": "007", "pattern": "112", "mate": True, "rank": 1, "verdict": "measured",
+    {"puzzle_id": "007", "target_pattern": "112", "mate": True, "rank": 1, "verdict": "measured",
      "layer": 3, "square": 0, "category": "ply1_target+ply2_target", "clean": 1.5, "effect": 0.25},
-    {"puzzle_id": "008", "pattern": "111", "rank": 1, "verdict": "only_legal_move"},
+    {"puzzle_id": "008", "target_pattern": "111", "rank": 1, "verdict": "only_legal_move"},
 ]  # fmt: skip
 
 
@@ -31,13 +31,23 @@ def test_a_table_is_read_back_as_it_was_written(ending, tmp_path):
         pyarrow.parquet.write_table(table(), path)
     found = effect_tables.read(path)
     assert found["puzzle_id"].tolist() == ["007", "008"]
-    assert found["pattern"].tolist() == ["112", "111"]
+    assert found["target_pattern"].tolist() == ["112", "111"]
     assert found["square"].iloc[0] == 0
     assert found["square"].isna().iloc[1]
     assert found["effect"].iloc[0] == 0.25
     assert found["mate"].tolist() == [True, None]
     assert found["category"].iloc[0] == "ply1_target+ply2_target"
     assert isinstance(found["layer"].dtype, pd.Int16Dtype)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_the_older_name_of_target_patterns_is_read(ending, tmp_path):
+    path = tmp_path / f"e.{ending}"
+    plain = pyarrow.schema([(f.name, effect_tables._plain(f.type)) for f in SCHEMA])
+    names = ["pattern" if name == "target_pattern" else name for name in SCHEMA.names]
+    older = table().cast(plain).rename_columns(names)
+    (pyarrow.csv.write_csv if ending == "csv" else pyarrow.parquet.write_table)(older, path)
+    assert effect_tables.read(path)["target_pattern"].tolist() == ["112", "111"]
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])

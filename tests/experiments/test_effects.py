@@ -366,7 +366,7 @@ def test_a_row_names_its_puzzle_and_its_place(network):
     assert list(table.columns) == SCHEMA.names
     of_puzzle = table[table["puzzle_id"] == "backrank"]
     assert set(of_puzzle["game_id"]) == {"game1"}
-    assert set(of_puzzle["pattern"]) == {"112"}
+    assert set(of_puzzle["target_pattern"]) == {"112"}
     assert set(of_puzzle["rank"]) == {1}
     assert table["game_id"][table["puzzle_id"] == "knight"].isna().all()
     assert set(table["direction"]) == {"noising"}
@@ -425,7 +425,7 @@ def test_the_move_of_slot_zero_is_asked_about_like_any_other(network):
     pair = Pair(
         puzzle_id="a1b1",
         game_id=None,
-        pattern="123",
+        target_pattern="123",
         clean_fen="6k1/5ppp/8/8/8/8/5PPP/R5K1 w - - 0 1",
         corrupted_fen="6k1/5pp1/8/8/8/8/5PPP/R5K1 w - - 0 1",
         line=("a1b1", "g8f8", "b1b8"),
@@ -449,7 +449,7 @@ def test_castling_is_asked_about_in_either_notation(network):
                 Pair(
                     puzzle_id="castles",
                     game_id=None,
-                    pattern="1",
+                    target_pattern="1",
                     clean_fen=fen,
                     corrupted_fen=partner,
                     line=(move,),
@@ -466,7 +466,7 @@ def test_castling_is_asked_about_in_either_notation(network):
 ONE_LEGAL_MOVE = Pair(
     puzzle_id="forced",
     game_id=None,
-    pattern="1",
+    target_pattern="1",
     clean_fen="7k/8/8/8/8/8/6q1/7K w - - 0 1",
     corrupted_fen="7k/8/8/8/8/8/p5q1/7K w - - 0 1",
     line=("h1g2",),
@@ -561,7 +561,7 @@ def pairs_file(tmp_path_factory):
         {
             "puzzle_id": pair.puzzle_id,
             "game_id": pair.game_id,
-            "pattern": pair.pattern,
+            "target_pattern": pair.target_pattern,
             "verdict": "found",
             "rank": 1,
             "fen": "before",
@@ -604,7 +604,7 @@ def test_a_table_on_disk_is_the_table_in_memory(ending, network, pairs_file, tmp
         assert stored.schema.remove_metadata() == SCHEMA
         found = stored.to_pandas()
     else:
-        found = pd.read_csv(out, dtype={"pattern": str})
+        found = pd.read_csv(out, dtype={"target_pattern": str})
     assert list(found.columns) == SCHEMA.names
     names = [
         name for name in SCHEMA.names if name not in ("clean", "corrupted", "changed", "effect")

@@ -23,7 +23,7 @@ LISTS = {"knight": [(0, 0), (1, 0)], "bishop": [(0, 1)], "rook": [(0, 2), (1, 2)
 ROOK = Pair(
     puzzle_id="rook",
     game_id=None,
-    pattern="12345",
+    target_pattern="12345",
     clean_fen="2r2r1k/6pp/p1q2p2/1p6/3R1N2/PQ2P2P/1P3PP1/6K1 w - - 5 32",
     line=("f4g6", "h7g6", "d4h4", "h8g8", "b3e6"),
 )

@@ -17,7 +17,7 @@ from leela_probe.puzzles.pairs import Pair
 TWO_MOVES = Pair(
     puzzle_id="two",
     game_id=None,
-    pattern="",
+    target_pattern="",
     clean_fen="8/8/8/7p/8/7P/2k5/K7 w - - 0 1",
     line=("a1a2",),
     corrupted_fen="8/8/8/4p2p/8/7P/2k5/K7 w - - 0 1",
@@ -25,13 +25,13 @@ TWO_MOVES = Pair(
 DEMO = Pair(
     puzzle_id="demo",
     game_id=None,
-    pattern="112",
+    target_pattern="112",
     clean_fen="2r2r1k/6pp/p1q2p2/1p6/3R1N2/PQ2P2P/1P3PP1/6K1 w - - 5 32",
     line=("f4g6", "h7g6", "d4h4"),
     corrupted_fen="2r2r1k/6pp/p1q2p1p/1p6/3R1N2/PQ2P2P/1P3PP1/6K1 w - - 5 32",
 )
 ALONE = Pair(
-    puzzle_id="alone", game_id=None, pattern="112", clean_fen=DEMO.clean_fen, line=DEMO.line
+    puzzle_id="alone", game_id=None, target_pattern="112", clean_fen=DEMO.clean_fen, line=DEMO.line
 )
 
 
@@ -122,7 +122,7 @@ def test_a_screen_written_to_a_file_is_the_one_in_memory(network, tmp_path):
         "rank": 1,
         "clean_fen": DEMO.clean_fen,
         "corrupted_fen": DEMO.corrupted_fen,
-        "pattern": "112",
+        "target_pattern": "112",
     }
     columns = {name: [row.get(name)] for name in corruptions.SCHEMA.names}
     pairs = pyarrow.table(columns, schema=corruptions.SCHEMA)

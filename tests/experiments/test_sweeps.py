@@ -159,7 +159,7 @@ def test_a_line_too_short_for_the_entry_has_nothing_to_change(network):
     short = Pair(
         puzzle_id="short",
         game_id=None,
-        pattern="1",
+        target_pattern="1",
         clean_fen=BACK_RANK.clean_fen,
         line=BACK_RANK.line[:2],
     )

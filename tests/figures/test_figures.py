@@ -87,8 +87,8 @@ def pairs() -> pd.DataFrame:
 def patterns() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "pattern": ["all puzzles", "1st target ≠ 3rd target", "112", "2 rarer patterns"],
-            "kind": ["all", "headline", "pattern", "pooled"],
+            "target_pattern": ["all puzzles", "1st target ≠ 3rd target", "112", "2 rarer patterns"],
+            "kind": ["all", "headline", "target_pattern", "pooled"],
             "estimate": [0.5, 0.6, 0.7, 0.2],
             "low": [0.4, 0.5, 0.6, np.nan],
             "high": [0.6, 0.8, 0.9, np.nan],

@@ -47,7 +47,7 @@ def test_a_pair_shows_both_positions_and_marks_the_change():
     pair = Pair(
         puzzle_id="a",
         game_id=None,
-        pattern="123",
+        target_pattern="123",
         clean_fen="7k/8/8/8/8/8/R7/6K1 w - - 0 1",
         line=("a2a8", "h8h7"),
         corrupted_fen="7k/8/8/8/8/8/1R6/6K1 w - - 0 1",

@@ -28,7 +28,7 @@ def puzzles(tmp_path_factory):
             "clean_fen": pair.clean_fen,
             "moves": " ".join(["0000", *pair.line]),
             "verdict": "kept",
-            "pattern": pair.pattern,
+            "target_pattern": pair.target_pattern,
             "game_id": pair.game_id,
         }
         for pair in random_pairs(31, 24)

@@ -84,7 +84,7 @@ def test_subsets_tell_which_targets_coincide():
     once = Pair(  # 111: all of it on e8
         puzzle_id="111",
         game_id=None,
-        pattern="111",
+        target_pattern="111",
         clean_fen="3rr1k1/8/8/8/8/8/4R3/4R1K1 w - - 0 1",
         line=("e2e8", "d8e8", "e1e8"),
     )

@@ -164,7 +164,7 @@ def test_columns_begin_as_promised_and_rows_stand_in_the_order_of_the_dump(undis
         "weak_p1",
         "strong_min_player",
         "weak_p2",
-        "pattern",
+        "target_pattern",
     ]
     assert list(frame.puzzle_id) == [row["PuzzleId"] for row in ROWS]
     assert list(frame.line) == list(range(2, len(ROWS) + 2))

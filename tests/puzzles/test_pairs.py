@@ -23,11 +23,11 @@ def corrupt_rows():
         "fen": "before",
         "moves": "g7g6 c2c8 e6c8 e1e8",
         "clean_fen": CLEAN,
-        "pattern": "112",
+        "target_pattern": "112",
         "game_id": "1e5",
         "line": 2,
     }
-    other = {**own, "puzzle_id": "00456", "pattern": None, "game_id": None, "line": 3}
+    other = {**own, "puzzle_id": "00456", "target_pattern": None, "game_id": None, "line": 3}
     return [
         {**own, "verdict": "found", "rank": 1, "corrupted_fen": PARTNERS[0]},
         {**own, "verdict": "further", "rank": 2, "corrupted_fen": PARTNERS[1]},
@@ -43,7 +43,7 @@ def filter_rows():
         # Black's pawn is about to step two squares, which White could answer in passing
         "fen": "4k3/3p4/8/4P3/8/8/8/4K3 b - - 0 1",
         "moves": "d7d5 e5d6 e8d7",
-        "pattern": "12",
+        "target_pattern": "12",
         "game_id": "g1",
         "line": 2,
         "legal": [3, 4],
@@ -81,7 +81,7 @@ def test_the_nearest_partner_of_each_puzzle_is_read(corrupted_table):
         Pair(
             puzzle_id="00123",
             game_id="1e5",
-            pattern="112",
+            target_pattern="112",
             clean_fen=CLEAN,
             line=line,
             corrupted_fen=PARTNERS[0],
@@ -90,13 +90,23 @@ def test_the_nearest_partner_of_each_puzzle_is_read(corrupted_table):
         Pair(
             puzzle_id="00456",
             game_id=None,
-            pattern="",
+            target_pattern="",
             clean_fen=CLEAN,
             line=line,
             corrupted_fen=PARTNERS[1],
             rank=1,
         ),
     ]
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_the_older_name_of_target_patterns_is_read(tmp_path, ending):
+    path = write(tmp_path / f"pairs{ending}", corrupt_rows(), corruptions.SCHEMA)
+    read = pd.read_csv if ending == ".csv" else pd.read_parquet
+    older = read(path).rename(columns={"target_pattern": "pattern"}).astype({"pattern": object})
+    older["pattern"] = older["pattern"].map(lambda label: None if pd.isna(label) else "112")
+    older.to_csv(path, index=False) if ending == ".csv" else older.to_parquet(path, index=False)
+    assert [pair.target_pattern for pair in pairs.read(path)] == ["112", ""]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +143,7 @@ def test_puzzles_of_a_filter_table_have_no_partner(filtered_table):
     assert pair == Pair(
         puzzle_id="00123",
         game_id="g1",
-        pattern="12",
+        target_pattern="12",
         clean_fen="4k3/8/8/3pP3/8/8/8/4K3 w - d6 0 2",
         line=("e5d6", "e8d7"),
     )
@@ -158,7 +168,9 @@ def test_a_table_of_something_else_is_refused(tmp_path):
     for path in (tmp_path / "a.csv", tmp_path / "a.parquet"):
         table = pd.DataFrame({"puzzle_id": ["1"], "fen": [CLEAN], "moves": ["c2c8"]})
         table.to_csv(path) if path.suffix == ".csv" else table.to_parquet(path)
-        with pytest.raises(ValueError, match="lacks the columns verdict, pattern, game_id: expect"):
+        with pytest.raises(
+            ValueError, match="lacks the columns verdict, target_pattern, game_id: expect"
+        ):
             pairs.read(path)
 
 
@@ -192,7 +204,7 @@ def test_a_promotion_goes_to_its_square():
     pair = Pair(
         puzzle_id="p",
         game_id=None,
-        pattern="1",
+        target_pattern="1",
         clean_fen="8/P7/8/8/8/8/8/k6K w - - 0 1",
         line=("a7a8q",),
     )

@@ -192,7 +192,9 @@ def test_impossible_settings_are_errors() -> None:
 
 def one_row_a_puzzle(effect: np.ndarray, prefix: str = "p") -> pd.DataFrame:
     names = [f"{prefix}{i}" for i in range(len(effect))]
-    return pd.DataFrame({"puzzle_id": names, "game_id": None, "pattern": "112", "effect": effect})
+    return pd.DataFrame(
+        {"puzzle_id": names, "game_id": None, "target_pattern": "112", "effect": effect}
+    )
 
 
 def test_paired_comparisons_are_of_the_same_puzzles() -> None:

@@ -21,7 +21,7 @@ def table(**columns: object) -> pd.DataFrame:
 def test_several_squares_become_one_number_a_puzzle() -> None:
     rows = table(
         puzzle_id=["a", "a", "a", "b"],
-        pattern=["112", "112", "112", "111"],
+        target_pattern=["112", "112", "112", "111"],
         measure="log_odds",
         layer=pd.array([1, 1, 1, 1], dtype="Int16"),
         category=["other", "other", "corrupted", "other"],
@@ -32,7 +32,7 @@ def test_several_squares_become_one_number_a_puzzle() -> None:
     assert largest["effect"].tolist() == [3.0, 9.0, -2.0]
     assert mean["squares"].tolist() == [2, 1, 1]
     assert set(largest["taken"]) == {"max"}
-    assert mean["pattern"].tolist() == ["112", "112", "111"]
+    assert mean["target_pattern"].tolist() == ["112", "112", "111"]
 
 
 def test_a_puzzle_with_missing_values_only_stays_missing() -> None:

@@ -26,7 +26,7 @@ def effects() -> pd.DataFrame:
                 effect = generator.exponential() + (square == 20) * layer
                 game = f"g{puzzle // 2}" if puzzle % 5 else None
                 rows.append((f"p{puzzle}", game, pattern, layer, square, category, effect))
-    names = ["puzzle_id", "game_id", "pattern", "layer", "square", "category", "effect"]
+    names = ["puzzle_id", "game_id", "target_pattern", "layer", "square", "category", "effect"]
     return pd.DataFrame(rows, columns=names).assign(measure="log_odds", direction="noising")
 
 
@@ -100,23 +100,29 @@ def test_games_widen_the_interval_and_missing_games_count_as_single_puzzles() ->
 
 
 def test_patterns_stand_apart_with_the_rare_ones_pooled(single: pd.DataFrame) -> None:
-    table = stats.pattern_effects(single, minimum=10, resamples=200)
-    assert table["pattern"].tolist() == [
+    table = stats.target_pattern_effects(single, minimum=10, resamples=200)
+    assert table["target_pattern"].tolist() == [
         "all puzzles", "1st target ≠ 3rd target", "112", "111", "1 rarer patterns",
     ]  # fmt: skip
-    assert table["kind"].tolist() == ["all", "headline", "pattern", "pattern", "pooled"]
+    assert table["kind"].tolist() == [
+        "all",
+        "headline",
+        "target_pattern",
+        "target_pattern",
+        "pooled",
+    ]
     assert table["n"].tolist() == [60, 45, 40, 15, 5]
     assert table["reason"].iloc[-1] == "3 games: an interval needs at least 10"
     assert np.isnan(table["low"].iloc[-1])
-    of_112 = single[single["pattern"] == "112"]["effect"]
+    of_112 = single[single["target_pattern"] == "112"]["effect"]
     assert table["estimate"][2] == pytest.approx(of_112.mean())
 
 
 def test_patterns_of_more_than_nine_targets_count_by_number(single: pd.DataFrame) -> None:
     long = {"112": "1-1-2-3-4-5-6-7-8-9-10", "111": "1-2-1-3-4-5-6-7-8-9-10"}
-    rows = single.assign(pattern=single["pattern"].astype(object).replace(long))
-    counts = stats.pattern_effects(rows, minimum=10, resamples=20)["n"].tolist()
-    assert counts == stats.pattern_effects(single, minimum=10, resamples=20)["n"].tolist()
+    rows = single.assign(pattern=single["target_pattern"].astype(object).replace(long))
+    counts = stats.target_pattern_effects(rows, minimum=10, resamples=20)["n"].tolist()
+    assert counts == stats.target_pattern_effects(single, minimum=10, resamples=20)["n"].tolist()
 
 
 def test_percentile_curves_are_quantiles_with_order_statistics(single: pd.DataFrame) -> None:

@@ -108,7 +108,7 @@ def test_a_number_that_this_run_cannot_make_says_why():
 
 
 def test_a_pattern_that_no_puzzle_has_is_a_share_of_none():
-    tables = {"patterns": summaries.pattern_counts(pd.Series(["123"] * 60))}
+    tables = {"target_patterns": summaries.target_pattern_counts(pd.Series(["123"] * 60))}
     found = published.compare(tables.get, same_shape=True)
     row = found[found["what"] == "share of pattern 112"].iloc[0]
     assert row["here"] == 0

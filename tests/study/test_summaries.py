@@ -78,7 +78,7 @@ def test_halves_keep_games_together_and_are_about_equal():
 def test_shares_of_patterns_have_wilsons_interval():
     from scipy.stats import binomtest
 
-    found = summaries.pattern_counts(pd.Series(["112"] * 7 + ["123"] * 3))
+    found = summaries.target_pattern_counts(pd.Series(["112"] * 7 + ["123"] * 3))
     interval = binomtest(7, 10).proportion_ci(method="wilson")
     assert found[["low", "high"]].iloc[0].tolist() == pytest.approx([interval.low, interval.high])
     assert found["n"].tolist() == [7, 3]
@@ -91,7 +91,7 @@ def test_the_head_is_chosen_on_one_half_only(tmp_path):
         for head in range(3):
             effect = float(head == (1 if own else 2))  # the halves disagree
             rows.append((f"p{number}", None, "112", "x", 0, head, effect))
-    columns = ["puzzle_id", "game_id", "pattern", "label", "layer", "head", "effect"]
+    columns = ["puzzle_id", "game_id", "target_pattern", "label", "layer", "head", "effect"]
     table = pd.DataFrame(rows, columns=columns).assign(
         clean=0.0, corrupted=0.0, changed=0.0, measure="log_odds", direction="noising",
         sweep="heads", verdict="measured",
@@ -103,7 +103,7 @@ def test_the_head_is_chosen_on_one_half_only(tmp_path):
 def test_a_third_target_that_is_also_the_first_counts_as_the_first(network, tmp_path):
     net = network("attention")
     apart = example_pairs.KNIGHT_SACRIFICE
-    same = replace(apart, puzzle_id="same", pattern="111", line=("f4g6", "h7g6", "d4g6"))
+    same = replace(apart, puzzle_id="same", target_pattern="111", line=("f4g6", "h7g6", "d4g6"))
     path = tmp_path / "residual.parquet"
     for pairs, there in (([apart, same], 1), ([same], 0)):
         table = effects.measure(net, pairs, sweeps.residual(net))

@@ -3,7 +3,7 @@
 import chess
 import pytest
 
-from leela_probe.puzzles import patterns
+from leela_probe.puzzles import target_patterns
 
 
 def line(text):
@@ -27,15 +27,17 @@ def line(text):
     ],
 )
 def test_labels_and_flags_of_lines(moves, label, equal):
-    assert patterns.label(line(moves)) == label
-    found = tuple(patterns.same_target(line(moves), *pair) for pair in ((1, 2), (1, 3), (2, 3)))
+    assert target_patterns.label(line(moves)) == label
+    found = tuple(
+        target_patterns.same_target(line(moves), *pair) for pair in ((1, 2), (1, 3), (2, 3))
+    )
     assert found == equal
 
 
 def test_more_than_nine_targets_are_told_apart():
     moves = [chess.Move(63, square) for square in range(12)]
-    assert patterns.label(moves) == "1-2-3-4-5-6-7-8-9-10-11-12"
-    assert patterns.label(moves[:9]) == "123456789"
+    assert target_patterns.label(moves) == "1-2-3-4-5-6-7-8-9-10-11-12"
+    assert target_patterns.label(moves[:9]) == "123456789"
 
 
 @pytest.mark.parametrize(
@@ -44,16 +46,16 @@ def test_more_than_nine_targets_are_told_apart():
 @pytest.mark.parametrize("more", [0, 5, 12], ids=["alone", "few more", "past nine"])
 def test_a_label_tells_what_the_moves_tell(squares, more):
     moves = [chess.Move(63, square) for square in (*squares, *range(20, 20 + more))]
-    label = patterns.label(moves)
+    label = target_patterns.label(moves)
     assert ("-" in label) == (len({move.to_square for move in moves}) > 9)
-    same = patterns.same_target(moves, 1, 3)
-    assert patterns.first_and_third_differ(label) == (same is False)
-    numbers = patterns.targets(label)
+    same = target_patterns.same_target(moves, 1, 3)
+    assert target_patterns.first_and_third_differ(label) == (same is False)
+    numbers = target_patterns.targets(label)
     assert [numbers.index(number) for number in numbers] == [
         [move.to_square for move in moves].index(move.to_square) for move in moves
     ]
 
 
 def test_a_missing_label_tells_nothing():
-    assert patterns.targets("nan") == ()
-    assert not patterns.first_and_third_differ("<NA>")
+    assert target_patterns.targets("nan") == ()
+    assert not target_patterns.first_and_third_differ("<NA>")
