@@ -1,9 +1,142 @@
-"""leela-probe: find out whether chess networks look ahead.
+"""Find out whether chess networks look ahead.
 
-Every public name lives in its module: `network.load`, `filters.filter_puzzles`,
-`corruptions.corrupt`. Every module lives in a room: `networks.network`, `puzzles.filters`,
-`puzzles.corruptions`. Nothing is imported here or by a room, so that what you do not use costs
-nothing.
+    >>> import leela_probe as lp
+    >>> network = lp.load("bundled:planted")  # or any Leela network, .pb.gz or .onnx
+    >>> pairs = lp.read_pairs("bundled:planted-puzzles")  # puzzles and corrupted inputs
+    >>> table = lp.measure(network, pairs[:2], lp.sweeps.heads(network))
+    >>> len(table)  # one row per puzzle and head
+    32
+
+`dir(lp)` lists the names to use; `docs/front-door.md` has them on one page. Everything else in the
+package is plumbing, which may change from one release to the next.
 """
 
 __version__ = "0.1.0"
+
+# Nothing is imported before it is used. Type checkers read the imports below, Python the table
+# beneath them; a test holds the two together.
+TYPE_CHECKING = False  # as type checkers know it; `typing` itself would cost more than all of this
+
+if TYPE_CHECKING:
+    from leela_probe.experiments import sweeps as sweeps
+    from leela_probe.experiments.attention_reading import measure as attention
+    from leela_probe.experiments.effect_tables import read as read_effects
+    from leela_probe.experiments.effects import measure as measure
+    from leela_probe.experiments.effects import run as sweep
+    from leela_probe.experiments.plotting import plot as plot
+    from leela_probe.experiments.screen import estimate as estimate_effects
+    from leela_probe.experiments.screen import verify as screen
+    from leela_probe.experiments.sweeps import Change as SweepPoint
+    from leela_probe.experiments.sweeps import Sweep as Sweep
+    from leela_probe.figures.diagrams import draw_board as draw_board
+    from leela_probe.figures.diagrams import effect_boards as draw_effects
+    from leela_probe.networks.activations import read as read_activations
+    from leela_probe.networks.activations import write as write_activations
+    from leela_probe.networks.conversion import convert as convert
+    from leela_probe.networks.evaluation import Evaluation as Evaluation
+    from leela_probe.networks.intervening import intervene as intervene
+    from leela_probe.networks.interventions import Add as Add
+    from leela_probe.networks.interventions import Intervention as Intervention
+    from leela_probe.networks.interventions import Mask as Mask
+    from leela_probe.networks.interventions import Patch as Patch
+    from leela_probe.networks.interventions import Scale as Scale
+    from leela_probe.networks.interventions import Write as Write
+    from leela_probe.networks.interventions import Zero as Zero
+    from leela_probe.networks.network import Network as Network
+    from leela_probe.networks.network import load as load
+    from leela_probe.networks.verification import against_lc0 as verify
+    from leela_probe.organisms.planted import write as planted_network
+    from leela_probe.organisms.planted_puzzles import make as planted_puzzles
+    from leela_probe.positions import squares as squares
+    from leela_probe.probing.accuracies import of_predictions as probe_accuracy
+    from leela_probe.probing.recipes import Recipe as Recipe
+    from leela_probe.probing.stage import run as probe
+    from leela_probe.puzzles.corruptions import corrupt as corrupt
+    from leela_probe.puzzles.criteria import Criteria as Criteria
+    from leela_probe.puzzles.filters import filter_puzzles as filter
+    from leela_probe.puzzles.lichess import Puzzle as Puzzle
+    from leela_probe.puzzles.lichess import read as read_puzzles
+    from leela_probe.puzzles.pairs import Pair as Pair
+    from leela_probe.puzzles.pairs import read as read_pairs
+    from leela_probe.puzzles.partners import Search as Search
+    from leela_probe.statistics.comparisons import family as significance
+    from leela_probe.statistics.comparisons import paired as compare
+    from leela_probe.statistics.split_halves import choose as split_halves
+    from leela_probe.statistics.stats import percentile_curves as percentile_curves
+    from leela_probe.statistics.stats import summarise as summarise
+    from leela_probe.weights.random_networks import write as random_network
+else:
+    _PLACES = {  # in the order of work, as on the page
+        # networks
+        "load": "networks.network.load",
+        "Network": "networks.network.Network",
+        "Evaluation": "networks.evaluation.Evaluation",
+        "verify": "networks.verification.against_lc0",
+        "convert": "networks.conversion.convert",
+        "random_network": "weights.random_networks.write",
+        "squares": "positions.squares",
+        # activations
+        "write_activations": "networks.activations.write",
+        "read_activations": "networks.activations.read",
+        # interventions
+        "intervene": "networks.intervening.intervene",
+        "Intervention": "networks.interventions.Intervention",
+        "Patch": "networks.interventions.Patch",
+        "Zero": "networks.interventions.Zero",
+        "Mask": "networks.interventions.Mask",
+        "Scale": "networks.interventions.Scale",
+        "Add": "networks.interventions.Add",
+        "Write": "networks.interventions.Write",
+        # puzzles
+        "read_puzzles": "puzzles.lichess.read",
+        "Puzzle": "puzzles.lichess.Puzzle",
+        "filter": "puzzles.filters.filter_puzzles",
+        "Criteria": "puzzles.criteria.Criteria",
+        "corrupt": "puzzles.corruptions.corrupt",
+        "Search": "puzzles.partners.Search",
+        "read_pairs": "puzzles.pairs.read",
+        "Pair": "puzzles.pairs.Pair",
+        # experiments
+        "sweeps": "experiments.sweeps",
+        "Sweep": "experiments.sweeps.Sweep",
+        "SweepPoint": "experiments.sweeps.Change",
+        "measure": "experiments.effects.measure",
+        "sweep": "experiments.effects.run",
+        "estimate_effects": "experiments.screen.estimate",
+        "screen": "experiments.screen.verify",
+        "read_effects": "experiments.effect_tables.read",
+        "attention": "experiments.attention_reading.measure",
+        "probe": "probing.stage.run",
+        "Recipe": "probing.recipes.Recipe",
+        "probe_accuracy": "probing.accuracies.of_predictions",
+        # statistics and figures
+        "summarise": "statistics.stats.summarise",
+        "compare": "statistics.comparisons.paired",
+        "significance": "statistics.comparisons.family",
+        "split_halves": "statistics.split_halves.choose",
+        "percentile_curves": "statistics.stats.percentile_curves",
+        "plot": "experiments.plotting.plot",
+        "draw_board": "figures.diagrams.draw_board",
+        "draw_effects": "figures.diagrams.effect_boards",
+        # networks whose look-ahead is known
+        "planted_network": "organisms.planted.write",
+        "planted_puzzles": "organisms.planted_puzzles.make",
+    }
+
+    __all__ = ["__version__", *_PLACES]
+
+    def __getattr__(name):
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        room, _, last = _PLACES[name].rpartition(".")
+        owner = import_module(f"{__name__}.{room}")
+        value = getattr(owner, last, None)
+        if value is None:  # a module that nobody has imported yet
+            value = import_module(f"{__name__}.{room}.{last}")
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted(__all__)

@@ -178,6 +178,47 @@ def test_importing_the_package_imports_nothing_else():
     assert after - before == {"leela_probe"}
 
 
+def front_door() -> tuple[dict[str, str], dict[str, str]]:
+    """Where the names of the front door live: as type checkers read it, and as Python does."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (choice,) = [node for node in tree.body if isinstance(node, ast.If)]
+    typed = {
+        alias.asname or alias.name: f"{(node.module or '').partition('.')[2]}.{alias.name}"
+        for node in choice.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    (places,) = [
+        ast.literal_eval(node.value)
+        for node in choice.orelse
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PLACES"
+    ]
+    return typed, places
+
+
+def test_type_checkers_and_python_find_the_front_door_names_in_the_same_places():
+    typed, places = front_door()
+    assert typed == places
+
+
+def test_each_front_door_name_is_public_where_it_lives():
+    for name, address in front_door()[1].items():
+        if address in modules():
+            continue
+        module, _, last = address.rpartition(".")
+        assert module in modules(), f"{name}: there is no module {module}"
+        (public,) = [
+            ast.literal_eval(node.value)
+            for node in modules()[module].body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        ]
+        assert last in public, f"{name}: {module} has no public {last}; mend leela_probe/__init__"
+
+
+def test_no_front_door_name_is_that_of_a_room():
+    assert {*front_door()[1]}.isdisjoint({*ROOMS, "cli"})
+
+
 def test_what_needs_no_network_loads_without_torch():
     names = [name for name in modules() if room_of(name) not in TORCH_ROOMS | {"__main__"}]
     code = "\n".join(f"import leela_probe.{name}" for name in [*names, *WITHOUT_TORCH])

@@ -15,6 +15,7 @@ import chess
 import pandas as pd
 import pyarrow.parquet
 
+from leela_probe.files import bundled
 from leela_probe.positions import board_html
 from leela_probe.positions.squares import NetSquare, from_board, to_board
 
@@ -109,14 +110,14 @@ def read(path: str | Path, *, ranks: Sequence[int] = (1,)) -> list[Pair]:
     """The pairs in a table that `corrupt` has written, or the kept puzzles of a `filter` table.
 
     Args:
-        path: `.parquet` or `.csv`.
+        path: `.parquet` or `.csv`, or the name of pairs that come with the package.
         ranks: which partners of each puzzle: 1 is the nearest.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no such table, or holds no pair.
     """
-    path = Path(path)
+    path = bundled.resolve(path)
     table = _table(path)
     if "target_pattern" not in table:  # as tables before 0.1.0 call it
         table = table.rename(columns={"pattern": "target_pattern"})
