@@ -80,8 +80,6 @@ class HashNetwork:
     input_format = InputFormat.CLASSICAL
     no_history = False
     dtype = "float32"
-    device = "cpu"
-    metadata: dict[str, str] = {}  # noqa: RUF012
 
     def __init__(self, path: Path, *, sharpness: float = 3.0) -> None:
         if not path.exists():
@@ -92,6 +90,9 @@ class HashNetwork:
         self.sharpness = sharpness
         self.evaluated = 0
         self._seed = int(self.sha256[:8], 16)
+
+    def identity(self) -> dict[str, object]:
+        return {"sha256": self.sha256, "no_history": self.no_history}
 
     def evaluate(self, encoded: EncodedBoards, *, batch_size: int = 256) -> evaluation.Evaluation:
         self.evaluated += len(encoded)

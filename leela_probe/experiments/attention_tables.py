@@ -105,8 +105,7 @@ def run(
         raise ValueError(f"no puzzle has plies {', '.join(map(str, plies))}: ask for earlier ones")
     count, out = len(found), Path(out)
     how = {"history": history.value, "limit": limit, "batch_size": batch_size,
-           "dtype": network.dtype, "device": network.device.type,
-           "input_format": int(network.input_format)}  # fmt: skip
+           "network": network.identity()}  # fmt: skip
 
     def told(done: int, total: int | None, counts: Mapping[str, int]) -> None:
         if progress is not None:
@@ -125,7 +124,7 @@ def run(
     ) as stage:
         kept = out.with_name(f".{out.name}.patterns.safetensors")
         if not stage.assembled:
-            whose = [network.sha256, how, [dataclasses.astuple(pair) for pair in found]]
+            whose = [how, [dataclasses.astuple(pair) for pair in found]]
             digest = hashlib.sha256(json.dumps(whose).encode()).hexdigest()
             among = _kept(kept, digest, count)
             if among is None:

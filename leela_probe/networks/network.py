@@ -98,7 +98,8 @@ def load(
             cache=cache,
         )
     )
-    model = onnx_files.read(onnx_path)
+    opened = onnx_files.open_file(onnx_path)
+    model = opened.model
     if is_onnx:
         onnx_files.check_head(model, path, "policy", policy_head)
         onnx_files.check_head(model, path, "value", value_head)
@@ -108,6 +109,7 @@ def load(
         name=path.name.removesuffix(".gz").rsplit(".", 1)[0],
         path=path,
         sha256=disk.sha256(path),
+        external=opened.external,
         model=onnx_files.to_float32(model),
         input_format=(
             onnx_files.input_format(model, path)
@@ -127,7 +129,8 @@ class Network:
     Attributes:
         name: the file's name without its endings.
         path: the file.
-        sha256: of the file's bytes; not of other files in which an ONNX file may keep its tensors.
+        sha256: of the file's bytes.
+        external: the SHA-256 of each other file in which an ONNX file keeps tensors, by its name.
         metadata: the ONNX file's notes.
         input_format: how boards become planes.
         no_history: True if the planes of history are zeroed.
@@ -149,6 +152,7 @@ class Network:
         name: str,
         path: Path,
         sha256: str,
+        external: Mapping[str, str],
         model: onnx.ModelProto,
         input_format: InputFormat,
         no_history: bool,
@@ -159,6 +163,7 @@ class Network:
         self.name = name
         self.path = path
         self.sha256 = sha256
+        self.external = dict(external)
         self.metadata = onnx_files.metadata(model)
         self.input_format = input_format
         self.no_history = no_history
@@ -209,6 +214,29 @@ class Network:
         return sum(
             value.numel() for value in self.graph.constants.values() if value.is_floating_point()
         )
+
+    def identity(self) -> dict[str, object]:
+        """All that the network's answers depend on, as JSON values: for plans and manifests.
+
+        Networks of equal identity give the same numbers, up to rounding that depends on the
+        machine. The file's name and place are no part of it.
+
+        Example:
+            >>> network = load(getfixture("attention_file"), no_history=True)
+            >>> facts = network.identity()
+            >>> facts["sha256"] == network.sha256, facts["policy_head"], facts["no_history"]
+            (True, 'vanilla', True)
+        """
+        return {
+            "sha256": self.sha256,
+            "external_sha256": dict(sorted(self.external.items())),
+            "policy_head": onnx_files.head(self.metadata, "policy"),
+            "value_head": onnx_files.head(self.metadata, "value"),
+            "input_format": int(self.input_format),
+            "no_history": self.no_history,
+            "dtype": self.dtype,
+            "device": self.device.type,
+        }
 
     def encode(
         self, boards: Sequence[chess.Board], *, history: History = History.FILLED

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import onnx
 import onnx.checker
+import onnx.external_data_helper
 import onnx.helper
 import onnx.numpy_helper
 from google.protobuf.message import DecodeError
 
+from leela_probe.files import disk
 from leela_probe.positions.planes import InputFormat
 
 __all__ = [
     "HEADS",
+    "OnnxFile",
     "check_head",
     "head",
     "input_format",
     "is_named_so",
     "metadata",
+    "open_file",
     "read",
     "roles",
     "set_metadata",
@@ -46,7 +51,25 @@ def is_named_so(path: Path) -> bool:
     return path.suffix.lower() == ".onnx"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxFile:
+    """What an ONNX file holds.
+
+    Attributes:
+        model: with all its tensors, for batches of any size.
+        external: the SHA-256 of the other files that its tensors were read from, by their names.
+    """
+
+    model: onnx.ModelProto
+    external: Mapping[str, str]
+
+
 def read(path: Path) -> onnx.ModelProto:
+    """The model in the file; see `open_file`."""
+    return open_file(path).model
+
+
+def open_file(path: Path) -> OnnxFile:
     """The model in the file, for batches of any size, whatever size it was exported for.
 
     Raises:
@@ -55,7 +78,9 @@ def read(path: Path) -> onnx.ModelProto:
             that keeps tensors in other files that are not there.
     """
     try:
-        model = onnx.load_model(str(path))
+        model = onnx.load_model(str(path), load_external_data=False)
+        names = sorted(_external_files(model))
+        onnx.load_external_data_for_model(model, str(path.parent))
     except DecodeError as error:
         raise ValueError(
             f"{path} is no ONNX file ({path.stat().st_size} bytes that do not parse): expected a "
@@ -77,7 +102,25 @@ def read(path: Path) -> onnx.ModelProto:
             "[batch, 112, 8, 8], Leela's planes"
         )
     _free_batch(model)
-    return model
+    external = {name: disk.sha256(path.parent / name) for name in names}
+    return OnnxFile(model=model, external=external)
+
+
+def _external_files(model: onnx.ModelProto) -> set[str]:
+    """The files, other than the model's own, in which it keeps tensors."""
+    tensors = [*model.graph.initializer, *_attribute_tensors(model)]
+    return {
+        onnx.external_data_helper.ExternalDataInfo(tensor).location
+        for tensor in tensors
+        if onnx.external_data_helper.uses_external_data(tensor)
+    }
+
+
+def _attribute_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            yield attribute.t
+            yield from attribute.tensors
 
 
 def _free_batch(model: onnx.ModelProto) -> None:

@@ -197,9 +197,7 @@ def run(
         "limit": limit,
         "batch_size": batch_size,
         "seed": seed,
-        "dtype": network.dtype,
-        "device": network.device.type,
-        "input_format": int(network.input_format),
+        "network": network.identity(),
     }
     if not overwrite:
         earlier = _finished(folder / PREDICTIONS, puzzles, network, options)

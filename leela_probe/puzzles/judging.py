@@ -10,7 +10,6 @@ import pyarrow
 
 from leela_probe.files import store
 from leela_probe.files.store import Progress
-from leela_probe.puzzles import plies
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
@@ -53,7 +52,7 @@ def stage(
         loaded={part: network.sha256 for part, network in networks.items()},
         options={
             **options,
-            **{part: plies.network_facts(network) for part, network in networks.items()},
+            **{part: network.identity() for part, network in networks.items()},
         },
         schema=schema,
         verdicts=verdicts,

@@ -34,7 +34,6 @@ __all__ = [
     "ask",
     "check_finite",
     "encode",
-    "network_facts",
     "view",
 ]
 
@@ -115,17 +114,6 @@ class Ply:
 def view(network: Network, history: History) -> View:
     """How this network takes boards with this kind of history."""
     return View(input_format=network.input_format, no_history=network.no_history, history=history)
-
-
-def network_facts(network: Network) -> dict[str, object]:
-    """What of a network, besides its file, its answers depend on; for a manifest."""
-    return {
-        "input_format": int(network.input_format),
-        "no_history": network.no_history,
-        "dtype": network.dtype,
-        "device": str(network.device),
-        "metadata": dict(sorted(network.metadata.items())),
-    }
 
 
 def check_finite(network: Network, evaluation: Evaluation) -> None:

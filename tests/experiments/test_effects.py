@@ -10,6 +10,7 @@ from pathlib import Path
 
 import chess
 import numpy as np
+import onnx
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
@@ -28,8 +29,10 @@ from leela_probe.experiments import effects, sweeps
 from leela_probe.experiments.effect_tables import SCHEMA, VERDICTS
 from leela_probe.experiments.sweeps import Change, Sweep
 from leela_probe.files.store import PlanChangedError
+from leela_probe.networks import conversion
 from leela_probe.networks.interventions import Intervention, Mask, Patch, Zero
 from leela_probe.networks.measures import MEASURES
+from leela_probe.networks.network import load
 from leela_probe.positions import moves
 from leela_probe.puzzles import corruptions
 from leela_probe.puzzles.pairs import Pair
@@ -632,7 +635,6 @@ def test_the_manifest_tells_what_the_table_was_made_from(network, pairs_file, tm
         "limit": 2,
         "ranks": [1],
         "seed": 3,
-        "dtype": "float32",
     }
     assert expected.items() <= manifest["options"].items()
     assert manifest["options"]["batch_size"] >= 16
@@ -680,6 +682,55 @@ def test_another_sweep_does_not_go_on_with_an_unfinished_table(
             run(net, pairs_file, out, **kinds)
     assert not out.exists()
     assert run(net, pairs_file, out).rows == 42
+
+
+def other_identities(network_file, cache, folder):
+    """Pairs of networks that a path and its SHA-256 do not tell apart, by what differs."""
+    plain, several = network_file("attention"), network_file("multihead")
+    outside = folder / "outside.onnx"
+    conversion.convert(plain, folder / "inside.onnx")
+    model = onnx.load(folder / "inside.onnx")
+    onnx.save_model(model, str(outside), save_as_external_data=True, location="outside.data")
+
+    def damaged():
+        data = bytearray((folder / "outside.data").read_bytes())
+        data[1000] ^= 1
+        (folder / "outside.data").write_bytes(data)
+        return load(outside)
+
+    yield "no_history", load(plain, cache=cache), lambda: load(plain, cache=cache, no_history=True)
+    yield "input_format", load(plain, cache=cache), lambda: load(plain, cache=cache, input_format=2)
+    yield "dtype", load(plain, cache=cache), lambda: load(plain, cache=cache, dtype="bfloat16")
+    yield (
+        "policy_head",
+        load(several, cache=cache),
+        lambda: load(several, cache=cache, policy_head="soft"),
+    )
+    yield (
+        "value_head",
+        load(several, cache=cache),
+        lambda: load(several, cache=cache, value_head="q"),
+    )
+    yield r"external_sha256\.outside\.data", load(outside), damaged
+
+
+def test_a_sweep_goes_on_only_with_the_network_it_was_begun_with(
+    network_file, cache, pairs_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(effects, "_PAIRS_AT_ONCE", 2)
+
+    def interrupt(done, total, counts):
+        raise InterruptedHereError("after the first part")
+
+    for number, (fact, net, other) in enumerate(other_identities(network_file, cache, tmp_path)):
+        out = tmp_path / f"effects{number}.parquet"
+        with pytest.raises(InterruptedHereError, match="after the first part"):
+            run(net, pairs_file, out, progress=interrupt)
+        other = other()
+        assert other.path == net.path
+        assert other.sha256 == net.sha256
+        with pytest.raises(PlanChangedError, match=fact):
+            run(other, pairs_file, out)
 
 
 KILLED = """
