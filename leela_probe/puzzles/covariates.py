@@ -54,8 +54,9 @@ def of(pair: Pair) -> pd.DataFrame:
     Example:
         >>> pair = Pair(puzzle_id="a", game_id=None, target_pattern="123", line=("e1e8",),
         ...             clean_fen="6k1/5ppp/8/8/8/8/8/4R1K1 w - - 0 1")
-        >>> of(pair).loc[60, ["occupancy", "enemy_king_distance", "own_attackers"]].tolist()
-        ['empty', 2, 1]
+        >>> e8 = of(pair).loc[60]
+        >>> e8["occupancy"], int(e8["enemy_king_distance"]), int(e8["own_attackers"])
+        ('empty', 2, 1)
     """
     clean, turn = pair.clean, pair.turn
     squares = [to_board(NetSquare(square), turn) for square in range(64)]

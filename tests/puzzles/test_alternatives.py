@@ -13,11 +13,14 @@ LINE = ("a1a7", "g8h8", "b1b8")
 
 
 def pair(line=LINE, corrupted=None):
-    name = next(name for name in Pair.__slots__ if name.endswith("pattern"))
     return Pair(
-        puzzle_id="a", game_id=None, clean_fen=FEN, corrupted_fen=corrupted, line=line,
-        **{name: "123"},
-    )  # fmt: skip
+        puzzle_id="a",
+        game_id=None,
+        target_pattern="123",
+        clean_fen=FEN,
+        corrupted_fen=corrupted,
+        line=line,
+    )
 
 
 def names(found):
@@ -43,7 +46,7 @@ def test_the_same_piece_goes_where_a_rook_can_go():
 
 
 def test_squares_that_the_corruption_changed_are_left_out():
-    other = pair(corrupted="6k1/8/6K1/8/8/8/8/RR5P w - - 0 1".replace("RR5P", "RR5B"))
+    other = pair(corrupted="6k1/8/6K1/8/8/8/8/RR5B w - - 0 1")
     assert "h1" not in names(alternatives.third_targets(other, "other_check"))
 
 

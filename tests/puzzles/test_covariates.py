@@ -16,7 +16,7 @@ def pair(clean=CLEAN, corrupted=CORRUPTED, line=("b2b4", "c5b6", "b4b5")):
     return Pair(
         puzzle_id="a",
         game_id=None,
-        **{next(name for name in Pair.__slots__ if name.endswith("pattern")): "123"},
+        target_pattern="123",
         clean_fen=clean,
         corrupted_fen=corrupted,
         line=line,
