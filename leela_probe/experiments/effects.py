@@ -37,7 +37,7 @@ from leela_probe.puzzles.pairs import Pair
 
 __all__ = [
     "DIRECTIONS",
-    "Measured",
+    "PreparedPairs",
     "Question",
     "join",
     "measure",
@@ -130,7 +130,7 @@ def run(
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
-    rows: Callable[[Measured], pyarrow.Table] | None = None,
+    rows: Callable[[PreparedPairs], pyarrow.Table] | None = None,
     schema: pyarrow.Schema = SCHEMA,
 ) -> Finished:
     """The effects table of a sweep over a file of pairs, written to `out`; a run cut off goes on.
@@ -216,7 +216,7 @@ def prepare(
     *,
     share: bool = True,
     fused: bool = True,
-) -> Measured:
+) -> PreparedPairs:
     """Some pairs ready to be measured: sorted into good ones and others, encoded, run unchanged.
 
     Args:
@@ -241,7 +241,7 @@ def prepare(
         _verdict(pair, sweep, of_pair) for pair, of_pair in zip(pairs, changes, strict=True)
     ]
     good = [i for i, verdict in enumerate(verdicts) if verdict == MEASURED]
-    return Measured(
+    return PreparedPairs(
         network,
         every=pairs,
         verdicts=verdicts,
@@ -255,7 +255,7 @@ def prepare(
     )
 
 
-class Measured:
+class PreparedPairs:
     """Pairs whose unchanged runs are known; `prepare` makes it.
 
     Both boards of every pair run once, and what changed runs start from is kept from that run.
@@ -333,7 +333,7 @@ class Measured:
             found["policy.logits"], found.get("value.logits"), torch.arange(len(self.pairs))
         )
 
-    def restrict(self, chosen: Sequence[np.ndarray]) -> Measured:
+    def restrict(self, chosen: Sequence[np.ndarray]) -> PreparedPairs:
         """The same pairs with some of their changes, given by their places in `changes`."""
         kept = copy(self)
         kept.changes = [

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from leela_probe.experiments import effect_tables, effects
-from leela_probe.experiments.effects import Measured, Question
+from leela_probe.experiments.effects import PreparedPairs, Question
 from leela_probe.experiments.sweeps import Change, Sweep
 from leela_probe.files.store import Finished
 from leela_probe.networks.interventions import Intervention, Patch, Zero
@@ -71,9 +71,9 @@ def estimate(
     question = Question(measure=measure, direction=direction, history=history, seed=seed)
     plan = _Plan(network, sweep, question, steps)
     tables = []
-    for measured in plan.portions(pairs, sweep, question):
-        estimates = plan.estimates(measured)
-        tables.append(measured.table(None, estimate=estimates))
+    for prepared in plan.portions(pairs, sweep, question):
+        estimates = plan.estimates(prepared)
+        tables.append(prepared.table(None, estimate=estimates))
     return effects.join(tables)
 
 
@@ -96,7 +96,7 @@ def verify(
         network: whose runs are changed.
         pairs: the puzzles.
         sweep: see `estimate`.
-        best: how many places of each puzzle are measured exactly.
+        best: how many places of each puzzle are prepared exactly.
         measure: see `effects.measure`.
         direction: see `effects.measure`.
         history: see `effects.measure`.
@@ -115,8 +115,8 @@ def verify(
     question = Question(measure=measure, direction=direction, history=history, seed=seed)
     plan = _Plan(network, sweep, question, steps)
     tables = []
-    for measured in plan.portions(pairs, sweep, question):
-        tables.append(_best_rows(plan, measured, best, batch_size))
+    for prepared in plan.portions(pairs, sweep, question):
+        tables.append(_best_rows(plan, prepared, best, batch_size))
     return effects.join(tables)
 
 
@@ -153,8 +153,8 @@ def run(
     asked = {name: settings[name] for name in ("measure", "direction") if name in settings}
     plan = _Plan(network, sweep, Question(**asked), steps)
 
-    def rows(measured: Measured) -> pyarrow.Table:
-        return _best_rows(plan, measured, best, batch_size)
+    def rows(prepared: PreparedPairs) -> pyarrow.Table:
+        return _best_rows(plan, prepared, best, batch_size)
 
     return effects.run(
         network,
@@ -169,10 +169,12 @@ def run(
     )
 
 
-def _best_rows(plan: _Plan, measured: Measured, best: int, batch_size: int | None) -> pyarrow.Table:
-    estimates = plan.estimates(measured)
+def _best_rows(
+    plan: _Plan, prepared: PreparedPairs, best: int, batch_size: int | None
+) -> pyarrow.Table:
+    estimates = plan.estimates(prepared)
     chosen = [np.sort(np.argsort(-np.abs(values), kind="stable")[:best]) for values in estimates]
-    kept = measured.restrict(chosen)
+    kept = prepared.restrict(chosen)
     return kept.table(
         kept.run(batch_size=batch_size),
         estimate=[values[places] for values, places in zip(estimates, chosen, strict=True)],
@@ -207,7 +209,7 @@ def agreement(estimates: pd.DataFrame, exact: pd.DataFrame, *, best: int = 8) ->
         best: how many places count as the best.
 
     Raises:
-        ValueError: if the tables are not of the same runs, or hold no measured puzzle.
+        ValueError: if the tables are not of the same runs, or hold no prepared puzzle.
     """
     from scipy import stats
 
@@ -234,7 +236,7 @@ def agreement(estimates: pd.DataFrame, exact: pd.DataFrame, *, best: int = 8) ->
             )
         )
     if not rows:
-        raise ValueError("no puzzle was measured: there is nothing to compare")
+        raise ValueError("no puzzle was prepared: there is nothing to compare")
     spearman, found, overlap = (float(np.mean(column)) for column in zip(*rows, strict=True))
     return Agreement(puzzles=len(rows), spearman=spearman, found=found, overlap=overlap, best=best)
 
@@ -257,20 +259,20 @@ class _Plan:
 
     def portions(
         self, pairs: Sequence[Pair], sweep: Sweep, question: Question
-    ) -> Iterator[Measured]:
+    ) -> Iterator[PreparedPairs]:
         """The pairs prepared for measuring, as many at once as a gradient takes."""
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
             some = pairs[start : start + _PAIRS_AT_ONCE]
             yield effects.prepare(self.network, some, sweep, question, self.places)
 
-    def estimates(self, measured: Measured) -> list[np.ndarray]:
+    def estimates(self, prepared: PreparedPairs) -> list[np.ndarray]:
         """For each good pair the estimated effect of each of its changes."""
-        if not measured.pairs:
+        if not prepared.pairs:
             return []
-        readings = self._read_places(measured.changes)
+        readings = self._read_places(prepared.changes)
         sites = list(dict.fromkeys(site for reading in readings for site in reading.sites))
         kinds = {kind for reading in readings for _, kind in reading.maps}
-        maps = self._maps(measured, sites, kinds)
+        maps = self._maps(prepared, sites, kinds)
         return [reading.read(maps, board) for board, reading in enumerate(readings)]
 
     def _read_places(self, lists: Sequence[Sequence[Change]]) -> list[_Reading]:
@@ -287,7 +289,7 @@ class _Plan:
         return [found[id(changes)][1] for changes in lists]
 
     def _maps(
-        self, measured: Measured, sites: Sequence[str], kinds: set[str]
+        self, prepared: PreparedPairs, sites: Sequence[str], kinds: set[str]
     ) -> dict[tuple[str, str], np.ndarray]:
         """By site and kind of change, place by place: minus the first-order change it makes."""
         if "zero" in kinds and self.steps > 1:
@@ -295,22 +297,22 @@ class _Plan:
                 "steps average over boards to patch from: take 1 where entries are zeroed"
             )
         network = self.network
-        start = measured.base_planes.to(network.device)
-        end = measured.other_planes.to(network.device)
+        start = prepared.base_planes.to(network.device)
+        end = prepared.other_planes.to(network.device)
         gradients: dict[str, Tensor] = {}
         values: dict[str, Tensor] = {}
         for step in range(self.steps):
             part = 0.0 if self.steps == 1 else (step + 0.5) / self.steps
             planes = (start + part * (end - start)).requires_grad_()
             # gradients are those of the graph's own tensors: a site's view of one is not on the way
-            found = {name: network.site(name) for name in (*measured.output_sites, *sites)}
+            found = {name: network.site(name) for name in (*prepared.output_sites, *sites)}
             run = network.graph.run(
                 {network.graph.inputs[0]: planes},
                 [site.tensor for site in found.values()],
                 gradients=True,
             )
-            total = measured.judge(
-                {name: run[found[name].tensor] for name in measured.output_sites}
+            total = prepared.judge(
+                {name: run[found[name].tensor] for name in prepared.output_sites}
             ).sum()
             raw = torch.autograd.grad(total, [run[found[name].tensor] for name in sites])
             for name, gradient in zip(sites, raw, strict=True):
@@ -327,7 +329,7 @@ class _Plan:
         for site in sites:
             axes = network.site(site).axes
             for kind in kinds:
-                after = measured.unchanged.taken(site).float() if kind == "patch" else 0.0
+                after = prepared.unchanged.taken(site).float() if kind == "patch" else 0.0
                 product = -gradients[site] * (after - values[site])
                 if axes[-1] == "width":
                     product = product.sum(dim=-1)
