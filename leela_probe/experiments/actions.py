@@ -14,7 +14,7 @@ from functools import cache
 import torch
 
 from leela_probe.experiments import held_out
-from leela_probe.experiments.sweeps import Change, Choice, Sweep
+from leela_probe.experiments.sweeps import Choice, Sweep, SweepPoint
 from leela_probe.networks import patching
 from leela_probe.networks.interventions import Action, Patch, Scale, Write, Zero
 from leela_probe.networks.network import Network
@@ -74,7 +74,7 @@ def swept(
     if name == "mean":
         return make(cache(lambda site: Write(values=patching.mean(network, planes, site))))
 
-    def changes(pair: Pair) -> Sequence[Change]:
+    def changes(pair: Pair) -> Sequence[SweepPoint]:
         drawn = zlib.crc32(f"{seed} {pair.puzzle_id}".encode())
 
         def written(site: str) -> Action:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from leela_probe.experiments import categories, effect_tables
 from leela_probe.experiments.effect_tables import MEASURED, SCHEMA, VERDICTS
-from leela_probe.experiments.sweeps import Change, Sweep
+from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.files import store
 from leela_probe.files.store import Finished, Progress
 from leela_probe.networks import patching
@@ -276,7 +276,7 @@ class PreparedPairs:
         every: Sequence[Pair],
         verdicts: Sequence[str],
         pairs: Sequence[Pair],
-        changes: Sequence[Sequence[Change]],
+        changes: Sequence[Sequence[SweepPoint]],
         sweep: Sweep,
         question: Question,
         places: Places | None,
@@ -428,7 +428,7 @@ def join(tables: Sequence[pyarrow.Table]) -> pd.DataFrame:
     return effect_tables.to_pandas(joined)
 
 
-def _verdict(pair: Pair, sweep: Sweep, changes: Sequence[Change]) -> str:
+def _verdict(pair: Pair, sweep: Sweep, changes: Sequence[SweepPoint]) -> str:
     clean, partner = pair.clean, pair.corrupted
     first = pair.moves[0] if pair.line else chess.Move.null()
     if partner is None and sweep.needs_partner:

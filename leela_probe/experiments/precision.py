@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from leela_probe.experiments import effect_tables, effects
-from leela_probe.experiments.sweeps import Change, Sweep
+from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.networks.network import Network
 from leela_probe.positions.planes import History
 from leela_probe.puzzles.pairs import Pair
@@ -59,7 +59,7 @@ def compare(
         places: how many changes of each.
     """
 
-    def some(pair: Pair) -> Sequence[Change]:
+    def some(pair: Pair) -> Sequence[SweepPoint]:
         every = sweep.changes(pair)
         step = max(1, -(-len(every) // places))
         return every[step // 2 :: step]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from leela_probe.experiments import effect_tables, effects
 from leela_probe.experiments.effects import PreparedPairs, Question
-from leela_probe.experiments.sweeps import Change, Sweep
+from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.files.store import Finished
 from leela_probe.networks.interventions import Intervention, Patch, Zero
 from leela_probe.networks.network import Network
@@ -96,7 +96,7 @@ def verify(
         network: whose runs are changed.
         pairs: the puzzles.
         sweep: see `estimate`.
-        best: how many places of each puzzle are prepared exactly.
+        best: how many places of each puzzle are measured exactly.
         measure: see `effects.measure`.
         direction: see `effects.measure`.
         history: see `effects.measure`.
@@ -209,7 +209,7 @@ def agreement(estimates: pd.DataFrame, exact: pd.DataFrame, *, best: int = 8) ->
         best: how many places count as the best.
 
     Raises:
-        ValueError: if the tables are not of the same runs, or hold no prepared puzzle.
+        ValueError: if the tables are not of the same runs, or hold no measured puzzle.
     """
     from scipy import stats
 
@@ -236,7 +236,7 @@ def agreement(estimates: pd.DataFrame, exact: pd.DataFrame, *, best: int = 8) ->
             )
         )
     if not rows:
-        raise ValueError("no puzzle was prepared: there is nothing to compare")
+        raise ValueError("no puzzle was measured: there is nothing to compare")
     spearman, found, overlap = (float(np.mean(column)) for column in zip(*rows, strict=True))
     return Agreement(puzzles=len(rows), spearman=spearman, found=found, overlap=overlap, best=best)
 
@@ -255,7 +255,7 @@ class _Plan:
             )
         self.network, self.steps = network, steps
         self.places = Places(network)
-        self._readings: dict[int, tuple[Sequence[Change], _Reading]] = {}
+        self._readings: dict[int, tuple[Sequence[SweepPoint], _Reading]] = {}
 
     def portions(
         self, pairs: Sequence[Pair], sweep: Sweep, question: Question
@@ -275,12 +275,12 @@ class _Plan:
         maps = self._maps(prepared, sites, kinds)
         return [reading.read(maps, board) for board, reading in enumerate(readings)]
 
-    def _read_places(self, lists: Sequence[Sequence[Change]]) -> list[_Reading]:
+    def _read_places(self, lists: Sequence[Sequence[SweepPoint]]) -> list[_Reading]:
         """The readings of lists of changes; those of the batch before are known, others forgotten.
 
         A list is kept with its reading, so that its id stays its own.
         """
-        found: dict[int, tuple[Sequence[Change], _Reading]] = {}
+        found: dict[int, tuple[Sequence[SweepPoint], _Reading]] = {}
         for changes in lists:
             if id(changes) not in found:
                 known = self._readings.get(id(changes))
@@ -340,7 +340,7 @@ class _Plan:
 class _Reading:
     """The places of a list of changes, site by site, as indices into attribution maps."""
 
-    def __init__(self, changes: Sequence[Change], places: Places) -> None:
+    def __init__(self, changes: Sequence[SweepPoint], places: Places) -> None:
         self.count = len(changes)
         self.sites: list[str] = []
         found: dict[tuple[str, str, tuple[bool, ...]], list[tuple[int, Coordinates]]]

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from leela_probe.networks.network import Network
 
 __all__ = [
-    "Change",
     "Choice",
     "Sweep",
+    "SweepPoint",
     "control_entries",
     "entries",
     "entry",
@@ -42,7 +42,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Change:
+class SweepPoint:
     """One changed run of a puzzle, and how the effects table names it.
 
     Attributes:
@@ -75,7 +75,7 @@ class Sweep:
     """
 
     name: str
-    changes: Callable[[Pair], Sequence[Change]]
+    changes: Callable[[Pair], Sequence[SweepPoint]]
     needs_partner: bool
     reason: str = "the sweep has nothing to change here"
 
@@ -123,7 +123,7 @@ def residual(
     chosen = range(64) if squares is None else _once(squares, "square")
     places = [None] if where == "embedding" else _layers(network, layers)
     changes = [
-        Change(
+        SweepPoint(
             interventions=(Intervention(site=site, action=done, square=square),),
             site=kind,
             layer=layer,
@@ -151,7 +151,7 @@ def heads(
         ValueError: if the network has no attention heads, or no such layer.
     """
     changes = [
-        Change(
+        SweepPoint(
             interventions=(Intervention(site=site, action=done, head=head),),
             site="head_output",
             layer=layer,
@@ -180,7 +180,7 @@ def head_squares(network: Network, layer: int, head: int, *, action: Choice = _P
     site = _head_site(network, layer, head, "head_output")
     done = _at(site, action)
     changes = [
-        Change(
+        SweepPoint(
             interventions=(Intervention(site=site, action=done, head=head, square=square),),
             site="head_output",
             layer=layer,
@@ -248,7 +248,7 @@ def entry(
             Intervention(site=pattern, action=Zero(), head=head, query=queries),
         )
 
-    def changes(pair: Pair) -> list[Change]:
+    def changes(pair: Pair) -> list[SweepPoint]:
         query, key = pair.target(query_ply), pair.target(key_ply)
         if query is None or key is None:
             return []
@@ -267,7 +267,7 @@ def entry(
             )
             runs += [(label, place, single(*place)) for label, place in drawn.items()]
         return [
-            Change(
+            SweepPoint(
                 interventions=interventions,
                 site=kind,
                 label=label,
@@ -317,7 +317,7 @@ def entries(
         if not chosen:
             raise ValueError("no entries are chosen to be changed together: name at least one")
         queries, keys = zip(*chosen, strict=True)
-        change = Change(
+        change = SweepPoint(
             interventions=(
                 Intervention(site=site, action=action, head=head, query=queries, key=keys),
             ),
@@ -329,7 +329,7 @@ def entries(
         return _same_for_all("entries", [change])
     every = ((query, key) for query in range(64) for key in range(64))
     changes = [
-        Change(
+        SweepPoint(
             interventions=(
                 Intervention(site=site, action=action, head=head, query=query, key=key),
             ),
@@ -370,7 +370,7 @@ def head_sets(
             for layer, head in sorted(chosen)
             for site in [_head_site(network, layer, head, "head_output")]
         )
-        changes.append(Change(interventions=interventions, site="head_output", label=label))
+        changes.append(SweepPoint(interventions=interventions, site="head_output", label=label))
     return _same_for_all("head_sets", changes)
 
 
@@ -410,9 +410,9 @@ def piece_heads(
         for layer, head in _once(listed, f"{piece}'s head", lambda named: "{}.{}".format(*named)):
             _head_site(network, layer, head, "pattern")
 
-    def changes(pair: Pair) -> list[Change]:
+    def changes(pair: Pair) -> list[SweepPoint]:
         return [
-            Change(
+            SweepPoint(
                 interventions=ablation.interventions,
                 site="pattern",
                 label=ablation.label,
@@ -433,7 +433,7 @@ def _at(site: str, action: Choice) -> Action:
     return action(site) if callable(action) else action
 
 
-def _same_for_all(name: str, changes: Sequence[Change]) -> Sweep:
+def _same_for_all(name: str, changes: Sequence[SweepPoint]) -> Sweep:
     """The sweep that makes these changes to every puzzle."""
     patches = (isinstance(m.action, Patch) for change in changes for m in change.interventions)
     return Sweep(name=name, changes=lambda pair: changes, needs_partner=any(patches))

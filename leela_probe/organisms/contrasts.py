@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from leela_probe.experiments import attention_reading, effect_tables, effects, screen, sweeps
-from leela_probe.experiments.sweeps import Change, Sweep
+from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.networks.interventions import Intervention, Patch
 from leela_probe.networks.network import Network
 from leela_probe.organisms.planted_puzzles import PlantedPuzzle
@@ -195,9 +195,9 @@ def _others(wide: pd.DataFrame) -> pd.DataFrame:
 def _targets(network: Network) -> Sweep:
     """The residual stream after each layer, patched at the third and at the first target."""
 
-    def changes(pair: Pair) -> list[Change]:
+    def changes(pair: Pair) -> list[SweepPoint]:
         return [
-            Change(
+            SweepPoint(
                 interventions=(
                     Intervention(
                         site=f"layer{layer}.residual_after", action=Patch(), square=square

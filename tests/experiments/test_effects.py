@@ -27,7 +27,7 @@ from onnx_witness import OnnxWitness, log_odds
 
 from leela_probe.experiments import effects, sweeps
 from leela_probe.experiments.effect_tables import SCHEMA, VERDICTS
-from leela_probe.experiments.sweeps import Change, Sweep
+from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.files.store import PlanChangedError
 from leela_probe.networks import conversion
 from leela_probe.networks.interventions import Intervention, Mask, Patch, Zero
@@ -44,7 +44,7 @@ PLACES = ["site", "label", "layer", "head", "square", "query", "key"]
 def sweep_of(*interventions):
     """A sweep with a change for each intervention, labelled by its number."""
     changes = [
-        Change(
+        SweepPoint(
             interventions=made if isinstance(made, tuple) else (made,),
             site="several",
             label=str(number),

@@ -8,7 +8,7 @@ import pytest
 
 from leela_probe.experiments import effects, screen, sweeps
 from leela_probe.experiments.effects import Question
-from leela_probe.experiments.sweeps import Change, Sweep
+from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.networks import network as networks
 from leela_probe.networks.interventions import Intervention, Scale
 from leela_probe.puzzles.pairs import Pair
@@ -192,7 +192,7 @@ def test_a_screen_reads_shared_changes_once_and_forgets_those_of_a_puzzle(
 
 def test_a_change_that_gradients_cannot_estimate_is_refused(network):
     net = network("attention")
-    change = Change(
+    change = SweepPoint(
         interventions=(Intervention(site="layer0.pattern", action=Scale(factor=2.0), head=0),),
         site="pattern",
     )
