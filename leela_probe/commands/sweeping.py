@@ -50,7 +50,7 @@ def swept(make: Callable[[Choice], Sweep], network: Network, asked: Mapping[str,
     name = asked["action"]
     if not name.startswith("scale:"):
         options.choice(name, actions.NAMES, "--action")
-    return actions.swept(
+    return actions.with_action(
         make,
         name,
         network,

@@ -21,13 +21,13 @@ from leela_probe.networks.network import Network
 from leela_probe.positions.planes import History
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["NAMES", "swept"]
+__all__ = ["NAMES", "with_action"]
 
 NAMES = ("patch", "zero", "mean", "resample", "scale:FACTOR")
-"""What `swept` knows; a factor is a number, as in scale:0.5."""
+"""What `with_action` knows; a factor is a number, as in scale:0.5."""
 
 
-def swept(
+def with_action(
     make: Callable[[Choice], Sweep],
     name: str,
     network: Network,

@@ -109,7 +109,7 @@ def residual(
             the "embedding".
         layers: some of the layers only.
         squares: some of the squares only.
-        action: what is done there, by default patching; `actions.swept` makes others by name.
+        action: what is done there, by default patching; `actions.with_action` makes others by name.
 
     Raises:
         ValueError: if `where` is none of these, the network has no such site or layer, one is named

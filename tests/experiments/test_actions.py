@@ -19,7 +19,7 @@ SWEEPS = {
 
 
 def swept(net, kind, name, **options):
-    return actions.swept(lambda action: SWEEPS[kind](net, action), name, net, **options)
+    return actions.with_action(lambda action: SWEEPS[kind](net, action), name, net, **options)
 
 
 def held_out_values(net, site, boards=5, seed=4):
