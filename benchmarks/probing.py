@@ -4,7 +4,7 @@
 
 The network is random, of the size that is asked for, and reads certified puzzles; the recipe is
 `jenner2024`: five seeds, five epochs, no controls. Two ways take turns on the same puzzles, weights
-and order of batches, and end with the same probes: all layers, questions and seeds in one pass over
+and order of batches, and end with the same probes: all layers, targets and seeds in one pass over
 float16 activations on disk, and one probe after another over a layer's float32 activations in
 memory. Peak memory is that of a process of its own which does all of the first way, the network's
 passes too; run at half the puzzles and at all of them it gives the growth a puzzle.
@@ -32,7 +32,7 @@ from leela_probe.probing.folds import Split
 from leela_probe.probing.probes import Probes, initial_weights
 from leela_probe.probing.recipes import JENNER2024
 from leela_probe.probing.rows import StoredRows
-from leela_probe.probing.targets import Question
+from leela_probe.probing.targets import Target
 from leela_probe.puzzles import lichess
 from leela_probe.puzzles.pairs import Pair
 from leela_probe.weights import random_networks
@@ -84,14 +84,14 @@ def measure(path: Path, count: int, rounds: int, folder: Path) -> dict[str, floa
     start = time.perf_counter()
     stored = written(path, count, folder)
     capturing = time.perf_counter() - start
-    questions, splits = asked(count)
+    targets, splits = asked(count)
     fast, slow = [], []
     for _ in range(rounds):
         start = time.perf_counter()
-        ours = together(stored, questions, splits)
+        ours = together(stored, targets, splits)
         fast.append(time.perf_counter() - start)
         start = time.perf_counter()
-        plain = one_by_one(stored, questions, splits)
+        plain = one_by_one(stored, targets, splits)
         slow.append(time.perf_counter() - start)
     half, whole = (alone(path, some) for some in (count // 2, count))
     each = (whole - half) / (count - count // 2)
@@ -126,9 +126,9 @@ def pairs(count: int) -> list[Pair]:
     ]
 
 
-def asked(count: int) -> tuple[list[Question], list[Split]]:
+def asked(count: int) -> tuple[list[Target], list[Split]]:
     """Where the third move goes to and comes from, and the ordered split."""
-    return targets.questions(pairs(count), (3,)), folds.ordered(count)
+    return targets.targets_of(pairs(count), (3,)), folds.ordered(count)
 
 
 def written(path: Path, count: int, folder: Path) -> StoredActivations:
@@ -139,13 +139,13 @@ def written(path: Path, count: int, folder: Path) -> StoredActivations:
     return activations.write(loaded, boards, sites, folder, dtype="float16", batch_size=16)
 
 
-def together(stored: StoredActivations, questions: list[Question], splits: list[Split]) -> Probes:
+def together(stored: StoredActivations, targets: list[Target], splits: list[Split]) -> Probes:
     """All probes in the same passes."""
-    return probes.train(StoredRows(stored), questions, splits, JENNER2024)
+    return probes.train(StoredRows(stored), targets, splits, JENNER2024)
 
 
 def one_by_one(
-    stored: StoredActivations, questions: list[Question], splits: list[Split]
+    stored: StoredActivations, targets: list[Target], splits: list[Split]
 ) -> torch.Tensor:
     """W_x of each layer and probe, one probe trained after another, every square projected."""
     (split,) = splits
@@ -154,15 +154,15 @@ def one_by_one(
     for site in stored.axes:
         x = StoredRows(stored, [site]).read(train)[0]
         weights = []
-        for question in questions:
+        for target in targets:
             given, answer = (
-                torch.from_numpy(part[train]) for part in (question.given, question.answer)
+                torch.from_numpy(part[train]) for part in (target.given, target.answer)
             )
             for seed in JENNER2024.seeds:
                 w_x, w_z = (
                     torch.tensor(part, dtype=torch.float32, requires_grad=True)
                     for part in initial_weights(
-                        site, question.name, seed=seed, rank=JENNER2024.rank, width=x.shape[2]
+                        site, target.name, seed=seed, rank=JENNER2024.rank, width=x.shape[2]
                     )
                 )
                 optimiser = torch.optim.Adam([w_x, w_z], lr=JENNER2024.learning_rate)

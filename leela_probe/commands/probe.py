@@ -383,13 +383,13 @@ def _steps(
             network,
             read,
             plan.pairs,
-            question,
+            target,
             plan.splits,
             boards=tested[:count],
             history=history,
             seed=seed,
-        ).assign(kind=question.kind, ply=question.ply)
-        for question in plan.questions
+        ).assign(kind=target.kind, ply=target.ply)
+        for target in plan.targets
     ]
     table = pd.concat(parts, ignore_index=True)
     findings.write_table(

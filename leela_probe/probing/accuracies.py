@@ -1,6 +1,6 @@
 """Tables of predictions -> how often they are right, with intervals by game.
 
-One long table: accuracy of each layer, question, subset and control, and the margins over the
+One long table: accuracy of each layer, target, subset and control, and the margins over the
 controls, from the same puzzles.
 """
 
@@ -99,7 +99,7 @@ def of_predictions(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Ranks:
-    """One reader's ranks of the answers to one question at one site.
+    """One reader's ranks of the answers to one target at one site.
 
     Attributes:
         who: network, control, instance, site and layer.
@@ -152,7 +152,7 @@ _Key = tuple[tuple[str, str, int, str, int], tuple[str, int]]
 
 
 def _read(table: pd.DataFrame, place: Mapping[str, int]) -> dict[_Key, _Ranks]:
-    """Ranks of every reader, site and question, both of target and source included."""
+    """Ranks of every reader, site and target, both of target and source included."""
     boards = table["puzzle_id"].map(place)
     if boards.isna().any():
         lost = table["puzzle_id"][boards.isna()].iloc[0]

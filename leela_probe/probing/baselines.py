@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from leela_probe.positions.squares import from_board
 from leela_probe.probing.folds import Split
 from leela_probe.probing.prediction_tables import CONTROLS, KINDS, frame
-from leela_probe.probing.targets import Question
+from leela_probe.probing.targets import Target
 from leela_probe.puzzles.pairs import Pair
 
 __all__ = ["label", "legal_moves", "most_frequent_relation", "predictions"]
@@ -24,17 +24,17 @@ _SMALL = 1e-3  # of a move: what a square that was never seen gets
 
 
 def most_frequent_relation(
-    asked: Question, train: Bool[np.ndarray, " board"], given: Int64[np.ndarray, " board"]
+    asked: Target, train: Bool[np.ndarray, " board"], given: Int64[np.ndarray, " board"]
 ) -> Float[np.ndarray, "board square"]:
     """Log frequency of each square's displacement from the given one, among training puzzles.
 
     Args:
-        asked: the question.
+        asked: the target.
         train: the training side.
         given: the squares that are told, for all puzzles.
 
     Example:
-        >>> up = Question(name="target 3", kind="target", ply=3, answer=np.array([16, 17, 40]),
+        >>> up = Target(name="target 3", kind="target", ply=3, answer=np.array([16, 17, 40]),
         ...               given=np.array([8, 9, 32]), known=np.array([True, True, True]))
         >>> train = np.array([True, True, False])
         >>> most_frequent_relation(up, train, up.given).argmax(axis=1).tolist()
@@ -52,7 +52,7 @@ def most_frequent_relation(
 
 
 def legal_moves(
-    pairs: Sequence[Pair], asked: Question, given: Int64[np.ndarray, " board"]
+    pairs: Sequence[Pair], asked: Target, given: Int64[np.ndarray, " board"]
 ) -> Float[np.ndarray, "board square"]:
     """Log of the number of moves that go to each square, or come from it to the given one.
 
@@ -62,7 +62,7 @@ def legal_moves(
 
     Args:
         pairs: the puzzles.
-        asked: the question.
+        asked: the target.
         given: the squares that are told, for all puzzles.
     """
     counts = np.full((len(pairs), 64), _SMALL)
@@ -80,18 +80,18 @@ def legal_moves(
 
 
 def predictions(
-    pairs: Sequence[Pair], questions: Sequence[Question], splits: Sequence[Split], *, seed: int = 0
+    pairs: Sequence[Pair], targets: Sequence[Target], splits: Sequence[Split], *, seed: int = 0
 ) -> pyarrow.Table:
     """What both baselines predict of the test sides, as `predictions.of_probes` has it.
 
     Args:
         pairs: the puzzles.
-        questions: real ones; control tasks are left out.
+        targets: real ones; control tasks are left out.
         splits: the relation is counted on their training sides.
         seed: of the ties.
     """
     tables = []
-    by_name = {each.name: each for each in questions if each.kind in KINDS}
+    by_name = {each.name: each for each in targets if each.kind in KINDS}
     for control in CONTROLS[3:5]:
         for number, split in enumerate(splits):
             found: dict[str, np.ndarray] = {}
@@ -118,7 +118,7 @@ def predictions(
                         boards,
                         sites=[""],
                         kind=kind,
-                        question=asked,
+                        target=asked,
                         split=split.name,
                         seeds=[0],
                         predicted=ordering[boards].argmax(axis=1)[None, None],

@@ -23,7 +23,7 @@ from leela_probe.networks.patching import Job
 from leela_probe.positions.planes import History
 from leela_probe.probing.folds import Split
 from leela_probe.probing.probes import Probes
-from leela_probe.probing.targets import Question
+from leela_probe.probing.targets import Target
 from leela_probe.puzzles.pairs import Pair
 from leela_probe.statistics import intervals
 from leela_probe.statistics.resampling import add_up, cluster_codes
@@ -44,7 +44,7 @@ def measure(
     network: Network,
     probes: Probes,
     pairs: Sequence[Pair],
-    question: Question,
+    target: Target,
     splits: Sequence[Split],
     *,
     boards: Sequence[int],
@@ -62,7 +62,7 @@ def measure(
         network: whose probes these are.
         probes: of `probes.train`.
         pairs: the puzzles.
-        question: which of the probes' questions.
+        target: which of the probes' targets.
         splits: those that the probes were trained on.
         boards: which of the puzzles; those without an answer, without a rival to the first move,
             or on no test side are left out.
@@ -77,20 +77,20 @@ def measure(
         step, as a share of the activation's length).
 
     Raises:
-        KeyError: if the probes know no such question or site.
+        KeyError: if the probes know no such target or site.
     """
     wanted = probes.sites if sites is None else tuple(sites)
     for site in wanted:
         if site not in probes.sites:
             raise KeyError(f"no probes of {site!r}: they read {', '.join(probes.sites)}")
     place = {
-        int(board): probes.select(question.name, number)[0]
+        int(board): probes.select(target.name, number)[0]
         for number, split in enumerate(splits)
-        for board in np.flatnonzero(split.test & question.known)
+        for board in np.flatnonzero(split.test & target.known)
     }
     good = [b for b in boards if b in place and pairs[b].clean.legal_moves.count() > 1]
     parts = [
-        _some(network, probes, pairs, question, good[start : start + _AT_ONCE], place, nats,
+        _some(network, probes, pairs, target, good[start : start + _AT_ONCE], place, nats,
               wanted, history, seed)
         for start in range(0, len(good), _AT_ONCE)
     ]  # fmt: skip
@@ -105,7 +105,7 @@ def summary(
     """Mean effects of steps over puzzles, with intervals by game.
 
     Args:
-        table: of `measure`, with the columns kind and ply of the question.
+        table: of `measure`, with the columns kind and ply of the target.
         confidence: of the intervals.
         resamples: bootstrap samples of games.
         seed: of the samples.
@@ -146,7 +146,7 @@ def _some(
     network: Network,
     probes: Probes,
     pairs: Sequence[Pair],
-    question: Question,
+    target: Target,
     boards: Sequence[int],
     place: dict[int, int],
     nats: Sequence[float],
@@ -160,14 +160,14 @@ def _some(
     jobs = [Job(board=row, interventions=()) for row in range(len(boards))]
     facts: list[dict[str, object]] = []
     for row, board in enumerate(boards):
-        pair, answer = pairs[board], int(question.answer[board])
+        pair, answer = pairs[board], int(target.answer[board])
         draw = np.random.default_rng([seed, board])
         others = [square for square in range(64) if square != answer]
         for site in sites:
             activation = values[site][row].float().cpu()
             layer = probes.sites.index(site)
             along = probes.direction(
-                activation[int(question.given[board])], layer=layer, probe=place[board]
+                activation[int(target.given[board])], layer=layer, probe=place[board]
             )
             aside = torch.from_numpy(draw.standard_normal(len(along))).float()
             steps = {

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow
 from jaxtyping import Float, Int64
 
-from leela_probe.probing.targets import Question
+from leela_probe.probing.targets import Target
 from leela_probe.puzzles.pairs import Pair
 
 __all__ = ["CONTROLS", "KINDS", "SCHEMA", "VERDICTS", "frame"]
@@ -49,7 +49,7 @@ SCHEMA = pyarrow.schema(
         "verdict": _CATEGORY,
     }
 )
-"""The columns, one row a puzzle, layer, question, split and seed."""
+"""The columns, one row a puzzle, layer, target, split and seed."""
 
 
 def frame(
@@ -58,7 +58,7 @@ def frame(
     *,
     sites: Sequence[str],
     kind: str,
-    question: Question,
+    target: Target,
     split: str,
     seeds: Sequence[int],
     predicted: Int64[np.ndarray, "layer seed board"],
@@ -71,8 +71,8 @@ def frame(
         pairs: all puzzles.
         boards: which of them the rows are about.
         sites: a name for each place of the axis `layer`.
-        kind: see `KINDS`; a question's own kind may say that it is a control task.
-        question: what was asked.
+        kind: see `KINDS`; a target's own kind may say that it is a control task.
+        target: what was asked.
         split: the split's name.
         seeds: a number for each place of the axis `seed`.
         predicted: the square with the highest score.
@@ -105,13 +105,13 @@ def frame(
         "site": repeated(sites, runs * count, text).dictionary_encode(),
         "layer": repeated(layer, runs * count, small),
         "kind": constant(kind.removesuffix(" (control task)"), _CATEGORY),
-        "ply": constant(question.ply, small),
+        "ply": constant(target.ply, small),
         "split": constant(split, _CATEGORY),
         "seed": repeated(list(seeds), count, small),
         "puzzle_id": repeated([pairs[board].puzzle_id for board in boards], 1, text),
         "game_id": repeated([pairs[board].game_id for board in boards], 1, text),
-        "given": repeated(question.given[boards].tolist(), 1, pyarrow.int8()),
-        "answer": repeated(question.answer[boards].tolist(), 1, pyarrow.int8()),
+        "given": repeated(target.given[boards].tolist(), 1, pyarrow.int8()),
+        "answer": repeated(target.answer[boards].tolist(), 1, pyarrow.int8()),
         "predicted": pyarrow.array(predicted.ravel().astype(np.int8)),
         "rank": pyarrow.array(rank.ravel().astype(np.int8)),
         "loss": pyarrow.array(loss.ravel().astype(np.float32)),

@@ -1,4 +1,4 @@
-"""What probes say of the puzzles that they were not trained on, one row a puzzle and question."""
+"""Predictions of probes for puzzles that they were not trained on, a row per puzzle and target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leela_probe.probing.folds import Split
 from leela_probe.probing.prediction_tables import KINDS, frame
 from leela_probe.probing.probes import Probes
 from leela_probe.probing.rows import Rows
-from leela_probe.probing.targets import Question
+from leela_probe.probing.targets import Target
 from leela_probe.puzzles.pairs import Pair
 
 __all__ = ["of_probes"]
@@ -27,7 +27,7 @@ def of_probes(
     probes: Probes,
     rows: Rows,
     pairs: Sequence[Pair],
-    questions: Sequence[Question],
+    targets: Sequence[Target],
     splits: Sequence[Split],
     *,
     seed: int = 0,
@@ -42,23 +42,23 @@ def of_probes(
         probes: of `probes.train`.
         rows: the activations.
         pairs: the puzzles, in the order of the rows.
-        questions: those that the probes were trained on.
+        targets: those that the probes were trained on.
         splits: those that the probes were trained on.
         seed: of the lots that are drawn among squares with equal scores.
     """
     tables = []
-    by_name = {each.name: each for each in questions}
+    by_name = {each.name: each for each in targets}
     for number, split in enumerate(splits):
         test = np.flatnonzero(split.test)
         for start in range(0, len(test), _AT_ONCE):
             boards = test[start : start + _AT_ONCE]
             values, lots = rows.read(boards), _lots(boards, seed)
             seeds = [probe.seed for probe in probes.probes]
-            for name, question in by_name.items():
+            for name, target in by_name.items():
                 for kind, predicted, rank, loss in _ask(
-                    probes, values, boards, question, number, by_name, lots
+                    probes, values, boards, target, number, by_name, lots
                 ):
-                    known = question.known[boards]
+                    known = target.known[boards]
                     places = probes.select(name, number)
                     tables.append(
                         frame(
@@ -66,7 +66,7 @@ def of_probes(
                             boards[known],
                             sites=probes.sites,
                             kind=kind,
-                            question=question,
+                            target=target,
                             split=split.name,
                             seeds=[seeds[place] for place in places],
                             predicted=predicted[:, :, known],
@@ -85,22 +85,22 @@ def _ask(
     probes: Probes,
     values: Float[Tensor, "layer board square width"],
     boards: Int64[np.ndarray, " board"],
-    question: Question,
+    target: Target,
     split: int,
-    by_name: dict[str, Question],
+    by_name: dict[str, Target],
     lots: Int64[Tensor, "board square"],
 ) -> Iterator[_Answers]:
     """Predicted square, rank of the answer and loss, by layer, seed and board."""
-    places = probes.select(question.name, split)
-    answer = torch.from_numpy(question.answer[boards])
-    true = torch.from_numpy(question.given[boards]).expand(len(probes.sites), len(places), -1)
-    yield (question.kind, *_judge(probes.scores(values, true, places), answer, lots))
-    target = question.name.replace("source", "target", 1)
-    if question.kind.startswith("source") and target in by_name:
-        told = torch.from_numpy(by_name[target].given[boards]).expand_as(true)
-        scores = probes.scores(values, told, probes.select(target, split))
+    places = probes.select(target.name, split)
+    answer = torch.from_numpy(target.answer[boards])
+    true = torch.from_numpy(target.given[boards]).expand(len(probes.sites), len(places), -1)
+    yield (target.kind, *_judge(probes.scores(values, true, places), answer, lots))
+    of_source = target.name.replace("source", "target", 1)
+    if target.kind.startswith("source") and of_source in by_name:
+        told = torch.from_numpy(by_name[of_source].given[boards]).expand_as(true)
+        scores = probes.scores(values, told, probes.select(of_source, split))
         found = torch.from_numpy(_judge(scores, answer, lots)[0])
-        kind = question.kind.replace("source", KINDS[2], 1)
+        kind = target.kind.replace("source", KINDS[2], 1)
         yield (kind, *_judge(probes.scores(values, found, places), answer, lots))
 
 

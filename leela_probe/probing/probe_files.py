@@ -22,7 +22,7 @@ def write(probes: Probes, path: str | Path) -> None:
     path = Path(path)
     about = {
         "sites": list(probes.sites),
-        "questions": list(probes.questions),
+        "questions": list(probes.targets),
         "splits": list(probes.splits),
         "probes": [dataclasses.astuple(probe) for probe in probes.probes],
     }
@@ -51,11 +51,10 @@ def read(path: str | Path) -> Probes:
     about = json.loads(text)
     return Probes(
         sites=tuple(about["sites"]),
-        questions=tuple(about["questions"]),
+        targets=tuple(about["questions"]),
         splits=tuple(about["splits"]),
         probes=tuple(
-            Probe(question=question, split=split, seed=seed)
-            for question, split, seed in about["probes"]
+            Probe(target=target, split=split, seed=seed) for target, split, seed in about["probes"]
         ),
         **tensors,
     )

@@ -3,7 +3,7 @@
 The score of square j is (W_x x_j) . (W_z x_g) / sqrt(rank), x the activations of one layer, g the
 given square; a softmax over the squares makes it a probability (Jenner et al. 2024, section 4; the
 constant that the paper adds changes nothing under a softmax and is left out). The probes of all
-layers, questions, splits and seeds are one tensor and learn in the same passes over the data; each
+layers, targets, splits and seeds are one tensor and learn in the same passes over the data; each
 comes out as if it had been trained alone, but for rounding.
 """
 
@@ -23,16 +23,16 @@ from torch import Tensor
 from leela_probe.probing.folds import Split
 from leela_probe.probing.recipes import Recipe
 from leela_probe.probing.rows import Rows
-from leela_probe.probing.targets import Question
+from leela_probe.probing.targets import Target
 
 __all__ = ["Probe", "Probes", "initial_weights", "scores", "train"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What one of the probes is, whatever the layer: a question, a split and a seed, by number."""
+    """What one of the probes is, whatever the layer: a target, a split and a seed, by number."""
 
-    question: int
+    target: int
     split: int
     seed: int
 
@@ -43,7 +43,7 @@ class Probes:
 
     Attributes:
         sites: the layers, in the order of the axis `layer`.
-        questions: their names.
+        targets: their names.
         splits: their names.
         probes: what stands along the axis `probe`.
         x_weights: W_x, applied to every square.
@@ -56,7 +56,7 @@ class Probes:
     """
 
     sites: tuple[str, ...]
-    questions: tuple[str, ...]
+    targets: tuple[str, ...]
     splits: tuple[str, ...]
     probes: tuple[Probe, ...]
     x_weights: Float[Tensor, "layer probe rank width"]
@@ -66,19 +66,19 @@ class Probes:
     epochs: Int[Tensor, "layer probe"]
     validation_loss: Float[Tensor, "epoch layer probe"] = field(repr=False)
 
-    def select(self, question: str, split: int) -> list[int]:
-        """The places along `probe` of a question's probes of one split, one for each seed.
+    def select(self, target: str, split: int) -> list[int]:
+        """The places along `probe` of a target's probes of one split, one for each seed.
 
         Raises:
-            KeyError: if there is no such question.
+            KeyError: if there is no such target.
         """
-        if question not in self.questions:
-            raise KeyError(f"no question {question!r}: there are {', '.join(self.questions)}")
-        number = self.questions.index(question)
+        if target not in self.targets:
+            raise KeyError(f"no target {target!r}: there are {', '.join(self.targets)}")
+        number = self.targets.index(target)
         return [
             place
             for place, probe in enumerate(self.probes)
-            if (probe.question, probe.split) == (number, split)
+            if (probe.target, probe.split) == (number, split)
         ]
 
     def scores(
@@ -150,7 +150,7 @@ def scores(
 
 def train(
     rows: Rows,
-    questions: Sequence[Question],
+    targets: Sequence[Target],
     splits: Sequence[Split],
     recipe: Recipe,
     *,
@@ -158,7 +158,7 @@ def train(
     order_seed: int = 0,
     told: Callable[[int, int], object] | None = None,
 ) -> Probes:
-    """Probes for each site, question, split and seed, trained in the same passes over the rows.
+    """Probes for each site, target, split and seed, trained in the same passes over the rows.
 
     Each split goes through the puzzles of its own training side, in the same order as the others,
     and takes a step after every `batch_size` of them, over those that have an answer; gradients of
@@ -166,7 +166,7 @@ def train(
 
     Args:
         rows: the activations.
-        questions: what is asked.
+        targets: what is asked.
         splits: of `folds.ordered` or `folds.by_game`.
         recipe: how.
         device: where the arithmetic is done.
@@ -174,17 +174,17 @@ def train(
         told: told how many epochs are done and how many there can be.
 
     Raises:
-        ValueError: if a question or split is not about these rows, there is nothing to learn from,
+        ValueError: if a target or split is not about these rows, there is nothing to learn from,
             or activations are not finite.
     """
-    _check(rows, questions, splits, recipe)
+    _check(rows, targets, splits, recipe)
     layout = tuple(
-        Probe(question=question, split=split, seed=seed)
+        Probe(target=target, split=split, seed=seed)
         for split in range(len(splits))
-        for question in range(len(questions))
+        for target in range(len(targets))
         for seed in recipe.seeds
     )
-    job = _Job(rows, questions, splits, recipe, layout, torch.device(device))
+    job = _Job(rows, targets, splits, recipe, layout, torch.device(device))
     draw = np.random.default_rng([order_seed, rows.boards])
     for epoch in range(recipe.epochs):
         job.learn(draw.permutation(rows.boards) if recipe.shuffle else np.arange(rows.boards))
@@ -197,13 +197,13 @@ def train(
 
 
 def initial_weights(
-    site: str, question: str, *, seed: int, rank: int, width: int
+    site: str, target: str, *, seed: int, rank: int, width: int
 ) -> Float[np.ndarray, "2 rank width"]:
     """W_x and W_z before training: normal with variance 1 / width.
 
     They depend on nothing but what is named here, so that a probe starts the same in any company.
     """
-    draw = np.random.default_rng([seed, zlib.crc32(site.encode()), zlib.crc32(question.encode())])
+    draw = np.random.default_rng([seed, zlib.crc32(site.encode()), zlib.crc32(target.encode())])
     return draw.standard_normal((2, rank, width)) / math.sqrt(width)
 
 
@@ -213,30 +213,30 @@ class _Job:
     def __init__(
         self,
         rows: Rows,
-        questions: Sequence[Question],
+        targets: Sequence[Target],
         splits: Sequence[Split],
         recipe: Recipe,
         layout: Sequence[Probe],
         device: torch.device,
     ) -> None:
-        self.rows, self.questions, self.splits = rows, questions, splits
+        self.rows, self.targets, self.splits = rows, targets, splits
         self.recipe, self.layout, self.device = recipe, tuple(layout), device
-        self.answers = np.stack([each.answer for each in questions])
-        self.given = np.stack([each.given for each in questions])
-        known = np.stack([each.known for each in questions])
-        self.question_of = np.array([probe.question for probe in layout])
+        self.answers = np.stack([each.answer for each in targets])
+        self.given = np.stack([each.given for each in targets])
+        known = np.stack([each.known for each in targets])
+        self.target_of = np.array([probe.target for probe in layout])
         split_of = np.array([probe.split for probe in layout])
-        self.learns = known[self.question_of] & np.stack([s.train for s in splits])[split_of]
+        self.learns = known[self.target_of] & np.stack([s.train for s in splits])[split_of]
         none = np.zeros(rows.boards, dtype=bool)
         sides = np.stack([none if s.validation is None else s.validation for s in splits])
-        self.validates = known[self.question_of] & sides[split_of]
+        self.validates = known[self.target_of] & sides[split_of]
         start = np.stack(
             [
                 np.stack(
                     [
                         initial_weights(
                             site,
-                            questions[probe.question].name,
+                            targets[probe.target].name,
                             seed=probe.seed,
                             rank=recipe.rank,
                             width=rows.width,
@@ -310,8 +310,8 @@ class _Job:
                 f"activations of {', '.join(self.rows.sites[:3])}, ... are not finite: float16 "
                 "holds nothing above 65504, so keep them as float32 or bfloat16"
             )
-        given = torch.from_numpy(self.given[self.question_of][:, boards]).to(self.device)
-        answer = torch.from_numpy(self.answers[self.question_of][:, boards]).to(self.device)
+        given = torch.from_numpy(self.given[self.target_of][:, boards]).to(self.device)
+        answer = torch.from_numpy(self.answers[self.target_of][:, boards]).to(self.device)
         layers = len(self.rows.sites)
         found = scores(
             values,
@@ -377,7 +377,7 @@ class _Job:
         """The kept weights."""
         return Probes(
             sites=self.rows.sites,
-            questions=tuple(each.name for each in self.questions),
+            targets=tuple(each.name for each in self.targets),
             splits=tuple(split.name for split in self.splits),
             probes=self.layout,
             x_weights=self.kept[0].cpu(),
@@ -396,13 +396,11 @@ def _portions(
         yield boards[start : start + size]
 
 
-def _check(
-    rows: Rows, questions: Sequence[Question], splits: Sequence[Split], recipe: Recipe
-) -> None:
-    for each in questions:
+def _check(rows: Rows, targets: Sequence[Target], splits: Sequence[Split], recipe: Recipe) -> None:
+    for each in targets:
         if len(each.answer) != rows.boards:
             raise ValueError(
-                f"the question {each.name!r} is about {len(each.answer)} puzzles and the "
+                f"the target {each.name!r} is about {len(each.answer)} puzzles and the "
                 f"activations are of {rows.boards}: they must be the same"
             )
     for split in splits:
@@ -413,7 +411,7 @@ def _check(
             )
         if recipe.patience is not None and split.validation is None:
             raise ValueError(f"the split {split.name!r} has no validation side for stopping early")
-        for each in questions:
+        for each in targets:
             sides = {"train": split.train, "stop": split.validation}
             for name, side in sides.items():
                 if side is not None and not (side & each.known).any():

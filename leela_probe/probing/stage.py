@@ -35,7 +35,7 @@ from leela_probe.probing.folds import Split
 from leela_probe.probing.prediction_tables import CONTROLS, SCHEMA, VERDICTS
 from leela_probe.probing.recipes import Recipe
 from leela_probe.probing.rows import StoredRows
-from leela_probe.probing.targets import Question
+from leela_probe.probing.targets import Target
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
 
@@ -60,15 +60,15 @@ class Plan:
 
     Attributes:
         pairs: the puzzles.
-        questions: real ones.
+        targets: real ones.
         controls: their control tasks.
         splits: the divisions.
         split_name: of all of them together.
     """
 
     pairs: tuple[Pair, ...]
-    questions: tuple[Question, ...]
-    controls: tuple[Question, ...]
+    targets: tuple[Target, ...]
+    controls: tuple[Target, ...]
     splits: tuple[Split, ...]
     split_name: str
 
@@ -93,7 +93,7 @@ def plan(
     Raises:
         ValueError: if the puzzles are too few, or no line is long enough.
     """
-    asked = targets.questions(pairs, plies)
+    asked = targets.targets_of(pairs, plies)
     if recipe.folds is None:
         splits = folds.ordered(len(pairs), share=recipe.train_share)
         name = f"first {100 * recipe.train_share:g} % train, last test"
@@ -103,7 +103,7 @@ def plan(
     controls = targets.control_tasks(pairs, asked, seed=seed)
     return Plan(
         pairs=tuple(pairs),
-        questions=tuple(asked),
+        targets=tuple(asked),
         controls=tuple(controls if control_task else []),
         splits=tuple(splits),
         split_name=name,
@@ -275,7 +275,7 @@ class _Work:
         plan = self.plan
         if reader.control == CONTROLS[3]:
             self.say("baselines without a network")
-            return baselines.predictions(plan.pairs, plan.questions, plan.splits, seed=self.seed)
+            return baselines.predictions(plan.pairs, plan.targets, plan.splits, seed=self.seed)
         own = reader.control == CONTROLS[0]
         name = reader.control if not own else self.network.name
         name = f"{name} {reader.instance}" if reader.instance else name
@@ -294,10 +294,10 @@ class _Work:
                 history=self.history,
             )
             rows = StoredRows(stored)
-            questions = [*plan.questions, *(plan.controls if own else ())]
+            wanted = [*plan.targets, *(plan.controls if own else ())]
             trained = probes.train(
                 rows,
-                questions,
+                wanted,
                 plan.splits,
                 self.recipe,
                 device=self.network.device,
@@ -307,7 +307,7 @@ class _Work:
             if own:
                 probe_files.write(trained, beside(PROBES))
             table = predictions.of_probes(
-                trained, rows, plan.pairs, questions, plan.splits, seed=self.seed
+                trained, rows, plan.pairs, wanted, plan.splits, seed=self.seed
             )
             if own and keep:
                 kept = beside("activations")

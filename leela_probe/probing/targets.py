@@ -1,6 +1,6 @@
 """What a probe is asked: the square that a future move goes to, or comes from.
 
-Squares are the mover's throughout, the opponent's moves included. A question gives the probe one
+Squares are the mover's throughout, the opponent's moves included. A probe is given one
 square as a condition: the first move's target where a target is asked for, the asked move's own
 target where its source is (Jenner et al. 2024, section 4; Cruz 2025 for other plies).
 """
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int64
 from leela_probe.positions.squares import NetSquare, to_board
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["SUBSETS", "Question", "control_tasks", "question", "questions", "subset"]
+__all__ = ["SUBSETS", "Target", "control_tasks", "subset", "target_of", "targets_of"]
 
 SUBSETS = ("all", "differing", "different", "same")
 """Which puzzles: all; those whose 1st and 3rd move have differing targets; those whose first three
@@ -26,8 +26,8 @@ targets are pairwise different (the paper's "different targets"); and the paper'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Question:
-    """One question about every puzzle.
+class Target:
+    """The square that probes are trained to name, for every puzzle.
 
     Attributes:
         name: such as "target 3".
@@ -53,8 +53,8 @@ class Question:
         return float((self.answer == self.given)[self.known].mean())
 
 
-def question(pairs: Sequence[Pair], kind: str, ply: int) -> Question:
-    """The question about the target or source of one ply.
+def target_of(pairs: Sequence[Pair], kind: str, ply: int) -> Target:
+    """The target or source square of one ply.
 
     Args:
         pairs: the puzzles.
@@ -68,19 +68,19 @@ def question(pairs: Sequence[Pair], kind: str, ply: int) -> Question:
         >>> pair = Pair(puzzle_id="a", game_id=None, target_pattern="112",
         ...             line=("c2c8", "e6c8", "e1e8"),
         ...             clean_fen="6k1/pp3ppp/4b3/1B1r4/P2b1q2/8/1PQ2PPP/4R1K1 w - - 0 1")
-        >>> asked = question([pair], "target", 3)
+        >>> asked = target_of([pair], "target", 3)
         >>> asked.answer.tolist() == [chess.E8], asked.given.tolist() == [chess.C8]
         (True, True)
     """
     if kind not in ("target", "source"):
-        raise ValueError(f"unknown question {kind!r}: ask for target or source")
+        raise ValueError(f"{kind!r} is neither target nor source")
     if ply < 1:
         raise ValueError(f"ply {ply} asked for: plies count from 1, the first move of the line")
     if kind == "target":
         found = [(pair.target(ply), pair.target(1)) for pair in pairs]
     else:
         found = [(pair.source(ply), pair.target(ply)) for pair in pairs]
-    return Question(
+    return Target(
         name=f"{kind} {ply}",
         kind=kind,
         ply=ply,
@@ -90,7 +90,7 @@ def question(pairs: Sequence[Pair], kind: str, ply: int) -> Question:
     )
 
 
-def questions(pairs: Sequence[Pair], plies: Sequence[int]) -> list[Question]:
+def targets_of(pairs: Sequence[Pair], plies: Sequence[int]) -> list[Target]:
     """Target and source of each ply, in that order.
 
     Raises:
@@ -98,7 +98,7 @@ def questions(pairs: Sequence[Pair], plies: Sequence[int]) -> list[Question]:
     """
     if len(set(plies)) < len(plies):
         raise ValueError(f"plies {', '.join(map(str, plies))}: name each once")
-    asked = [question(pairs, kind, ply) for ply in plies for kind in ("target", "source")]
+    asked = [target_of(pairs, kind, ply) for ply in plies for kind in ("target", "source")]
     for each in asked:
         if not each.known.any():
             longest = max((len(pair.line) for pair in pairs), default=0)
@@ -108,8 +108,8 @@ def questions(pairs: Sequence[Pair], plies: Sequence[int]) -> list[Question]:
     return asked
 
 
-def control_tasks(pairs: Sequence[Pair], asked: Sequence[Question], *, seed: int) -> list[Question]:
-    """The same questions with arbitrary answers that depend on what stands on the given square.
+def control_tasks(pairs: Sequence[Pair], asked: Sequence[Target], *, seed: int) -> list[Target]:
+    """The same targets with arbitrary answers that depend on what stands on the given square.
 
     Control tasks (Hewitt and Liang 2019): each kind of input (the given square and the piece on it)
     has one answer, drawn once from the real answers of the set. What a probe learns of it, it can
@@ -119,10 +119,10 @@ def control_tasks(pairs: Sequence[Pair], asked: Sequence[Question], *, seed: int
 
     Args:
         pairs: the puzzles.
-        asked: real questions; a source without the target of its ply is told the real target.
+        asked: real targets; a source without the target of its ply is told the real target.
         seed: of the draws.
     """
-    made: dict[str, Question] = {}
+    made: dict[str, Target] = {}
     for each in asked:
         target = made.get(f"target {each.ply}") if each.kind == "source" else None
         given = each.given if target is None else target.answer
@@ -131,8 +131,8 @@ def control_tasks(pairs: Sequence[Pair], asked: Sequence[Question], *, seed: int
 
 
 def _control_task(
-    pairs: Sequence[Pair], asked: Question, told: Int64[np.ndarray, " board"], seed: int
-) -> Question:
+    pairs: Sequence[Pair], asked: Target, told: Int64[np.ndarray, " board"], seed: int
+) -> Target:
     pool = asked.answer[asked.known]
     answer = np.zeros_like(asked.answer)
     for row, pair in enumerate(pairs):
@@ -142,7 +142,7 @@ def _control_task(
             word = f"{given} {_in_view(piece, pair.turn)}"
             draw = np.random.default_rng([seed, asked.ply, zlib.crc32(word.encode())])
             answer[row] = pool[draw.integers(len(pool))]
-    return Question(
+    return Target(
         name=f"{asked.name} (control task)",
         kind=f"{asked.kind} (control task)",
         ply=asked.ply,

@@ -31,7 +31,7 @@ def pairs():
 
 def predicted(pairs, draw, *, control, kind, ply=3, right=0.5, seeds=(0,), instance=0, sites=None):
     """Predictions that are right with a probability, and the ranks that they have."""
-    asked = targets.question(pairs, kind.split()[0], ply)
+    asked = targets.target_of(pairs, kind.split()[0], ply)
     sites = sites or ["layer0.residual_after", "layer1.residual_after"]
     shape = (len(sites), len(seeds), len(pairs))
     rank = np.where(draw.random(shape) < right, 1, draw.integers(2, 65, shape))
@@ -41,7 +41,7 @@ def predicted(pairs, draw, *, control, kind, ply=3, right=0.5, seeds=(0,), insta
         np.arange(len(pairs)),
         sites=sites,
         kind=kind,
-        question=asked,
+        target=asked,
         split="fold 0",
         seeds=list(seeds),
         predicted=guess,

@@ -13,7 +13,7 @@ from leela_probe.probing.prediction_tables import CONTROLS, KINDS, SCHEMA
 
 def test_the_most_frequent_relation_is_that_of_the_training_side():
     pairs = random_pairs(1, 60)
-    asked = targets.question(pairs, "target", 3)
+    asked = targets.target_of(pairs, "target", 3)
     train = np.arange(60) < 40
     scores = baselines.most_frequent_relation(asked, train, asked.given)
     moved: dict[tuple[int, int], int] = {}
@@ -35,7 +35,7 @@ def test_the_most_frequent_relation_is_that_of_the_training_side():
 @pytest.mark.parametrize("ply", [1, 2, 3])
 def test_legal_moves_are_counted_for_the_side_that_plays_the_ply(ply):
     pair = BY_HAND[2]
-    asked = targets.question([pair], "target", ply)
+    asked = targets.target_of([pair], "target", ply)
     board = pair.clean
     if ply > 1:
         board.push(pair.moves[0])
@@ -49,7 +49,7 @@ def test_legal_moves_are_counted_for_the_side_that_plays_the_ply(ply):
 
 
 def test_a_source_is_counted_among_the_moves_to_the_given_square():
-    asked = targets.question([BACK_RANK], "source", 3)
+    asked = targets.target_of([BACK_RANK], "source", 3)
     scores = baselines.legal_moves([BACK_RANK], asked, asked.given)[0]
     # after Qc8+ queen and bishop reach e8; the rook does not before Black's bishop has taken
     assert set(np.flatnonzero(scores > scores.min() + 1)) == {chess.C8, chess.B5}
@@ -57,7 +57,7 @@ def test_a_source_is_counted_among_the_moves_to_the_given_square():
 
 def test_predictions_of_baselines_have_every_test_puzzle_once_and_ranks_of_both_kinds():
     pairs = random_pairs(7, 40)
-    asked = targets.questions(pairs, [2, 3])
+    asked = targets.targets_of(pairs, [2, 3])
     splits = folds.by_game(folds.games(pairs), folds=4)
     table = baselines.predictions(pairs, asked, splits)
     assert table.schema.equals(SCHEMA)

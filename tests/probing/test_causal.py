@@ -22,15 +22,15 @@ SITE = "layer2.residual_after"  # the last of the network's three layers
 
 @pytest.fixture(scope="module")
 def setting(network):
-    """A network, puzzles, a question, and probes trained on the network's activations."""
+    """A network, puzzles, a target, and probes trained on the network's activations."""
     net, pairs = network("attention"), random_pairs(21, 24)
-    question = targets.question(pairs, "target", 3)
+    target = targets.target_of(pairs, "target", 3)
     splits = folds.by_game(folds.games(pairs), folds=3)
     sites = ["layer0.residual_after", SITE]
     values = net.capture([pair.clean for pair in pairs], sites)
     rows = MemoryRows(torch.stack([values[site] for site in sites]), sites)
     recipe = Recipe(rank=4, epochs=3, learning_rate=1e-2)
-    return net, pairs, question, splits, rows, probes.train(rows, [question], splits, recipe)
+    return net, pairs, target, splits, rows, probes.train(rows, [target], splits, recipe)
 
 
 def gradient(net, pair, square):
@@ -57,11 +57,11 @@ def gradient(net, pair, square):
 
 
 def test_a_direction_that_is_read_out_moves_the_policy_as_its_gradient_says(setting):
-    net, pairs, question, splits, rows, trained = setting
+    net, pairs, target, splits, rows, trained = setting
     board = 5
     number = next(n for n, split in enumerate(splits) if split.test[board])
-    (place,) = trained.select(question.name, number)
-    answer, given = int(question.answer[board]), int(question.given[board])
+    (place,) = trained.select(target.name, number)
+    answer, given = int(target.answer[board]), int(target.given[board])
     slope, odds = gradient(net, pairs[board], answer)
     # probes whose direction on this board is the gradient: W_x = gradient, W_z = z / |z|^2
     told = rows.read(np.array([board]))[1, 0, given]
@@ -74,7 +74,7 @@ def test_a_direction_that_is_read_out_moves_the_policy_as_its_gradient_says(sett
     )
     small = 0.01 * float(slope.square().sum())
     table = causal.measure(
-        net, aligned, pairs, question, splits, boards=[board], nats=[small, -small], sites=[SITE]
+        net, aligned, pairs, target, splits, boards=[board], nats=[small, -small], sites=[SITE]
     )
     steps = table.set_index(["direction", "nats"])["changed"] - odds
     # moving the score by so many nats moves the log odds by as many, to first order
@@ -86,12 +86,12 @@ def test_a_direction_that_is_read_out_moves_the_policy_as_its_gradient_says(sett
 
 
 def test_a_step_changes_the_probes_score_by_what_it_says(setting):
-    _, _, question, splits, rows, trained = setting
+    _, _, target, splits, rows, trained = setting
     for board in (0, 7):
         number = next(n for n, split in enumerate(splits) if split.test[board])
-        (place,) = trained.select(question.name, number)
+        (place,) = trained.select(target.name, number)
         values = rows.read(np.array([board]))
-        answer, given = int(question.answer[board]), int(question.given[board])
+        answer, given = int(target.answer[board]), int(target.given[board])
         along = trained.direction(values[1, 0, given], layer=1, probe=place)
         moved = values.clone()
         moved[1, 0, answer] += along / along.square().sum() * 4.0
@@ -104,8 +104,8 @@ def test_a_step_changes_the_probes_score_by_what_it_says(setting):
 
 
 def test_the_table_has_every_direction_step_and_layer(setting):
-    net, pairs, question, splits, _, trained = setting
-    table = causal.measure(net, trained, pairs, question, splits, boards=range(6))
+    net, pairs, target, splits, _, trained = setting
+    table = causal.measure(net, trained, pairs, target, splits, boards=range(6))
     assert len(table) == 6 * 2 * 3 * 4
     assert set(table["direction"]) == set(causal.DIRECTIONS)
     assert table["layer"].isin([0, 2]).all()
@@ -114,16 +114,16 @@ def test_the_table_has_every_direction_step_and_layer(setting):
         index=["puzzle_id", "site", "nats"], columns="direction", values="size"
     )
     np.testing.assert_allclose(sizes["probe"], sizes["random direction"], rtol=1e-5)
-    again = causal.measure(net, trained, pairs, question, splits, boards=range(6))
+    again = causal.measure(net, trained, pairs, target, splits, boards=range(6))
     assert table.equals(again)
 
 
 def test_steps_start_from_the_policy_under_the_history_that_is_asked_for(setting):
-    net, pairs, question, splits, _, trained = setting
+    net, pairs, target, splits, _, trained = setting
     clean = {}
     for history in (History.KNOWN, History.FILLED):
         table = causal.measure(
-            net, trained, pairs, question, splits, boards=range(4), history=history, nats=[1.0]
+            net, trained, pairs, target, splits, boards=range(4), history=history, nats=[1.0]
         )
         clean[history] = table.groupby("puzzle_id", sort=False)["clean"].first()
         policy = net.evaluate([pair.clean for pair in pairs[:4]], history=history)
@@ -135,9 +135,9 @@ def test_steps_start_from_the_policy_under_the_history_that_is_asked_for(setting
 
 
 def test_a_summary_has_the_means_and_intervals_of_each_step_by_game(setting):
-    net, pairs, question, splits, _, trained = setting
+    net, pairs, target, splits, _, trained = setting
     table = causal.measure(
-        net, trained, pairs, question, splits, boards=range(24), nats=[-8.0, 8.0]
+        net, trained, pairs, target, splits, boards=range(24), nats=[-8.0, 8.0]
     ).assign(kind="target", ply=3)
     found = causal.summary(table, resamples=199)
     assert len(found) == 2 * 4 * 2
@@ -159,8 +159,8 @@ def test_a_summary_has_the_means_and_intervals_of_each_step_by_game(setting):
 
 
 def test_an_unknown_layer_is_refused(setting):
-    net, pairs, question, splits, _, trained = setting
+    net, pairs, target, splits, _, trained = setting
     with pytest.raises(KeyError, match=r"no probes of 'layer1\.residual_after'"):
         causal.measure(
-            net, trained, pairs, question, splits, boards=[0], sites=["layer1.residual_after"]
+            net, trained, pairs, target, splits, boards=[0], sites=["layer1.residual_after"]
         )

@@ -21,19 +21,19 @@ COUNT = 90
 @pytest.fixture(scope="module")
 def setting():
     pairs = random_pairs(61, COUNT)
-    questions = targets.questions(pairs, [3])
+    wanted = targets.targets_of(pairs, [3])
     splits = folds.by_game(folds.games(pairs), folds=3)
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(2, COUNT, 64, 8, generator=generator)
     rows = MemoryRows(values, ["embedding", "layer0.residual_after"])
     recipe = Recipe(rank=4, epochs=2, seeds=(0, 7))
-    trained = probes.train(rows, questions, splits, recipe)
-    table = predictions.of_probes(trained, rows, pairs, questions, splits)
-    return pairs, questions, splits, rows, trained, table
+    trained = probes.train(rows, wanted, splits, recipe)
+    table = predictions.of_probes(trained, rows, pairs, wanted, splits)
+    return pairs, wanted, splits, rows, trained, table
 
 
 def test_predictions_are_of_the_probe_that_did_not_train_on_the_puzzle(setting):
-    pairs, questions, splits, rows, trained, table = setting
+    pairs, wanted, splits, rows, trained, table = setting
     assert table.schema.equals(SCHEMA)
     frame = table.to_pandas()
     place = {pair.puzzle_id: number for number, pair in enumerate(pairs)}
@@ -44,10 +44,10 @@ def test_predictions_are_of_the_probe_that_did_not_train_on_the_puzzle(setting):
         chosen = [
             p for p in trained.select("target 3", number) if trained.probes[p].seed == row.seed
         ]
-        given = torch.full((2, 1, 1), int(questions[0].given[board]))
+        given = torch.full((2, 1, 1), int(wanted[0].given[board]))
         scores = trained.scores(rows.read(np.array([board])), given, chosen)
         scores = scores[0 if row.site == "embedding" else 1, 0, 0]
-        answer = int(questions[0].answer[board])
+        answer = int(wanted[0].answer[board])
         assert row.answer == answer
         assert row.predicted == int(scores.argmax())
         assert row.rank == int((scores > scores[answer]).sum()) + 1
@@ -72,11 +72,11 @@ def test_a_source_is_told_the_predicted_target_in_the_test(setting):
 
 
 def test_the_source_of_a_control_task_is_told_the_target_predicted_for_the_control_task(setting):
-    pairs, questions, splits, rows, _, _ = setting
-    tasks = targets.control_tasks(pairs, questions, seed=1)
+    pairs, wanted, splits, rows, _, _ = setting
+    tasks = targets.control_tasks(pairs, wanted, seed=1)
     recipe = Recipe(rank=4, epochs=2)
-    trained = probes.train(rows, [*questions, *tasks], splits, recipe)
-    frame = predictions.of_probes(trained, rows, pairs, [*questions, *tasks], splits).to_pandas()
+    trained = probes.train(rows, [*wanted, *tasks], splits, recipe)
+    frame = predictions.of_probes(trained, rows, pairs, [*wanted, *tasks], splits).to_pandas()
     frame = frame[frame["control"] == "control task"].set_index(["puzzle_id", "site"])
     assert frame["kind"].value_counts().to_dict() == dict.fromkeys(KINDS[:3], 2 * COUNT)
     target = frame[frame["kind"] == KINDS[0]]["predicted"]
@@ -95,11 +95,11 @@ def test_the_source_of_a_control_task_is_told_the_target_predicted_for_the_contr
 
 def test_squares_with_equal_scores_share_what_is_right(setting):
     # every square the same: nothing can be known, and no square may be right for free
-    pairs, questions, splits, _, trained, _ = setting
+    pairs, wanted, splits, _, trained, _ = setting
     flat = MemoryRows(torch.ones(2, COUNT, 64, 8), trained.sites)
     for shift in (0.0, 1e-7):
         flat.read(np.arange(2))[:, :, ::3] += shift
-        frame = predictions.of_probes(trained, flat, pairs, questions, splits).to_pandas()
+        frame = predictions.of_probes(trained, flat, pairs, wanted, splits).to_pandas()
         own = frame[(frame["kind"] == "target") & (frame["site"] == "embedding")]
         own = own[own["seed"] == 0]
         assert 20 < own["rank"].mean() < 45  # 32.5 by chance
@@ -111,9 +111,9 @@ def test_squares_with_equal_scores_share_what_is_right(setting):
         assert found.low < 32.5 < found.high
 
 
-def test_questions_that_are_not_known_have_no_rows(setting):
-    pairs, questions, splits, rows, trained, _ = setting
+def test_targets_that_are_not_known_have_no_rows(setting):
+    pairs, wanted, splits, rows, trained, _ = setting
     known = np.arange(COUNT) % 3 != 0
-    asked = [dataclasses.replace(each, known=known) for each in questions]
+    asked = [dataclasses.replace(each, known=known) for each in wanted]
     frame = predictions.of_probes(trained, rows, pairs, asked, splits).to_pandas()
     assert set(frame["puzzle_id"]) == {p.puzzle_id for p, k in zip(pairs, known, strict=True) if k}

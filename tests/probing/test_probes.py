@@ -14,7 +14,7 @@ from planted_probes import planted, read_out
 from leela_probe.probing import folds, probe_files, probes, recipes
 from leela_probe.probing.recipes import JENNER2024, Recipe
 from leela_probe.probing.rows import MemoryRows
-from leela_probe.probing.targets import Question
+from leela_probe.probing.targets import Target
 from leela_probe.statistics import intervals
 
 QUICK = Recipe(rank=8, learning_rate=1e-2, epochs=30, patience=4)
@@ -24,22 +24,22 @@ QUICK = Recipe(rank=8, learning_rate=1e-2, epochs=30, patience=4)
 
 
 def test_a_planted_bilinear_relation_is_recovered_where_it_is_and_nowhere_else():
-    rows, question, truth = planted(1200, seed=1)
+    rows, target, truth = planted(1200, seed=1)
     splits = folds.by_game(np.arange(1200))
-    found = probes.train(rows, [question], splits, QUICK)
-    hits = read_out(found, rows, question, splits)
+    found = probes.train(rows, [target], splits, QUICK)
+    hits = read_out(found, rows, target, splits)
     assert hits[1].mean() > 0.85  # 1 of 64 by guessing
     guessing = intervals.mean_interval(hits[0], np.arange(1200))
     assert guessing.low < 1 / 64 < guessing.high
     # the witness: the planted form itself is right everywhere
-    assert (truth.argmax(axis=1) == question.answer).all()
+    assert (truth.argmax(axis=1) == target.answer).all()
 
 
 @pytest.mark.parametrize("seed", [1, 2])  # of seeds 0 to 39, 5 of the 80 intervals miss
 def test_on_noise_the_accuracy_is_chance_within_its_interval(seed):
-    rows, question, _ = planted(900, seed=seed)
+    rows, target, _ = planted(900, seed=seed)
     draw = np.random.default_rng(seed)
-    shuffled = dataclasses.replace(question, answer=draw.integers(0, 64, 900))
+    shuffled = dataclasses.replace(target, answer=draw.integers(0, 64, 900))
     splits = folds.by_game(np.arange(900) // 2)
     hits = read_out(probes.train(rows, [shuffled], splits, QUICK), rows, shuffled, splits)
     for layer in hits:
@@ -48,17 +48,17 @@ def test_on_noise_the_accuracy_is_chance_within_its_interval(seed):
 
 
 def test_leaving_validation_out_stops_nothing():
-    rows, question, _ = planted(200, seed=4)
+    rows, target, _ = planted(200, seed=4)
     recipe = dataclasses.replace(QUICK, epochs=3, patience=None)
-    found = probes.train(rows, [question], folds.by_game(np.arange(200)), recipe)
+    found = probes.train(rows, [target], folds.by_game(np.arange(200)), recipe)
     assert (found.epochs == 3).all()
     assert found.validation_loss.isnan().all()
 
 
 def test_the_weights_kept_are_those_of_the_epoch_with_the_lowest_validation_loss():
-    rows, question, _ = planted(300, seed=5)
+    rows, target, _ = planted(300, seed=5)
     splits = folds.by_game(np.arange(300))
-    found = probes.train(rows, [question], splits, QUICK)
+    found = probes.train(rows, [target], splits, QUICK)
     losses = found.validation_loss.nan_to_num(nan=torch.inf)
     assert torch.equal(losses.argmin(dim=0) + 1, found.epochs)
     for layer in range(2):
@@ -66,10 +66,10 @@ def test_the_weights_kept_are_those_of_the_epoch_with_the_lowest_validation_loss
             boards = np.flatnonzero(split.validation)
             scores = found.scores(
                 rows.read(boards),
-                torch.from_numpy(question.given[boards]).expand(2, 1, -1),
+                torch.from_numpy(target.given[boards]).expand(2, 1, -1),
                 found.select("target 3", number),
             )[layer, 0]
-            loss = F.cross_entropy(scores, torch.from_numpy(question.answer[boards]))
+            loss = F.cross_entropy(scores, torch.from_numpy(target.answer[boards]))
             kept = losses[found.epochs[layer, number] - 1, layer, number]
             assert float(loss) == pytest.approx(float(kept), rel=1e-4)
 
@@ -77,10 +77,10 @@ def test_the_weights_kept_are_those_of_the_epoch_with_the_lowest_validation_loss
 # The paper's probe, written again
 
 
-def plain_probe(x, given, answer, *, seed, recipe, site, question):
+def plain_probe(x, given, answer, *, seed, recipe, site, target):
     """One probe as the paper has it, with its constant: a loop, a linear layer each, float64."""
     width = x.shape[2]
-    start = probes.initial_weights(site, question, seed=seed, rank=recipe.rank, width=width)
+    start = probes.initial_weights(site, target, seed=seed, rank=recipe.rank, width=width)
     w_x, w_z = (torch.tensor(part, requires_grad=True) for part in start)
     constant = torch.randn(1, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.Adam([w_x, w_z, constant], lr=0.01, weight_decay=0.0)
@@ -103,21 +103,21 @@ def test_the_preset_jenner2024_equals_an_independent_plain_implementation():
     assert (JENNER2024.rank, JENNER2024.learning_rate, JENNER2024.batch_size) == (32, 0.01, 64)
     assert (JENNER2024.epochs, JENNER2024.shuffle, JENNER2024.normalise) == (5, False, False)
     assert JENNER2024.seeds == (0, 1, 2, 3, 4)
-    values, question, _ = planted(230, seed=6, tensor=True)
+    values, target, _ = planted(230, seed=6, tensor=True)
     rows = MemoryRows(values.double(), ["layer0", "layer1"])
     splits = folds.ordered(230)
-    found = probes.train(rows, [question], splits, JENNER2024)
+    found = probes.train(rows, [target], splits, JENNER2024)
     assert int(splits[0].train.sum()) == 161  # the first 70 %
     for layer, site in enumerate(rows.sites):
         for seed in (0, 3):
             w_x, w_z = plain_probe(
                 values[layer, :161].double(),
-                question.given[:161],
-                question.answer[:161],
+                target.given[:161],
+                target.answer[:161],
                 seed=seed,
                 recipe=JENNER2024,
                 site=site,
-                question="target 3",
+                target="target 3",
             )
             torch.testing.assert_close(found.x_weights[layer, seed], w_x, rtol=1e-6, atol=1e-9)
             torch.testing.assert_close(found.z_weights[layer, seed], w_z, rtol=1e-6, atol=1e-9)
@@ -131,16 +131,16 @@ def test_initial_weights_have_the_variance_of_the_paper():
 # Alone and together
 
 
-def test_probes_of_all_layers_questions_splits_and_seeds_come_out_as_if_alone():
-    values, question, _ = planted(260, seed=7, tensor=True)
+def test_probes_of_all_layers_targets_splits_and_seeds_come_out_as_if_alone():
+    values, target, _ = planted(260, seed=7, tensor=True)
     values = values.double()
-    other = dataclasses.replace(question, name="source 3", answer=question.given[::-1].copy())
+    other = dataclasses.replace(target, name="source 3", answer=target.given[::-1].copy())
     recipe = dataclasses.replace(QUICK, epochs=6, patience=2, seeds=(0, 5), shuffle=False)
     splits = folds.by_game(np.arange(260), folds=4)
-    together = probes.train(MemoryRows(values, ["a", "b"]), [question, other], splits, recipe)
+    together = probes.train(MemoryRows(values, ["a", "b"]), [target, other], splits, recipe)
     for layer, site in enumerate("ab"):
         rows = MemoryRows(values[layer : layer + 1], [site])
-        alone = probes.train(rows, [question, other], splits, recipe)
+        alone = probes.train(rows, [target, other], splits, recipe)
         for name in ("x_weights", "z_weights", "epochs"):
             here = getattr(together, name)[layer : layer + 1]
             torch.testing.assert_close(here, getattr(alone, name))
@@ -156,56 +156,56 @@ def test_probes_of_all_layers_questions_splits_and_seeds_come_out_as_if_alone():
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_fold_comes_out_the_same_with_and_without_the_others(shuffle):
-    values, question, _ = planted(230, seed=7, tensor=True)
+    values, target, _ = planted(230, seed=7, tensor=True)
     rows = MemoryRows(values.double(), ["a", "b"])
-    question = dataclasses.replace(question, known=np.arange(230) % 7 != 0)
+    target = dataclasses.replace(target, known=np.arange(230) % 7 != 0)
     splits = folds.by_game(np.arange(230) // 2, folds=5)
     recipe = dataclasses.replace(QUICK, epochs=4, patience=2, seeds=(0, 5), shuffle=shuffle)
-    together = probes.train(rows, [question], splits, recipe)
+    together = probes.train(rows, [target], splits, recipe)
     for number in (0, 3):
-        alone = probes.train(rows, [question], splits[number : number + 1], recipe)
+        alone = probes.train(rows, [target], splits[number : number + 1], recipe)
         own = together.select("target 3", number)
         for name in ("x_weights", "z_weights", "epochs"):
             torch.testing.assert_close(getattr(together, name)[:, own], getattr(alone, name))
 
 
 def test_a_step_is_over_a_batch_of_the_splits_own_training_side():
-    values, question, _ = planted(400, seed=7, tensor=True)
+    values, target, _ = planted(400, seed=7, tensor=True)
     split = folds.Split(
         name="thirds", train=np.arange(400) % 3 == 0, validation=None, test=np.arange(400) % 3 == 1
     )
     within = np.flatnonzero(split.train)
     inside = dataclasses.replace(
-        question, answer=question.answer[within], given=question.given[within],
-        known=question.known[within],
+        target, answer=target.answer[within], given=target.given[within],
+        known=target.known[within],
     )  # fmt: skip
     everything = folds.Split(
         name="all", train=np.ones(len(within), dtype=bool), validation=None,
         test=np.zeros(len(within), dtype=bool),
     )  # fmt: skip
     recipe = dataclasses.replace(JENNER2024, epochs=2, seeds=(0,))
-    one = probes.train(MemoryRows(values.double(), ["a", "b"]), [question], [split], recipe)
+    one = probes.train(MemoryRows(values.double(), ["a", "b"]), [target], [split], recipe)
     rows = MemoryRows(values[:, within].double(), ["a", "b"])
     two = probes.train(rows, [inside], [everything], recipe)
     torch.testing.assert_close(one.x_weights, two.x_weights)
 
 
 def test_puzzles_of_the_test_side_and_unknown_answers_change_nothing():
-    values, question, _ = planted(200, seed=8, tensor=True)
+    values, target, _ = planted(200, seed=8, tensor=True)
     splits = folds.ordered(200)
     known = np.arange(200) % 5 != 0
-    question = dataclasses.replace(question, known=known)
+    target = dataclasses.replace(target, known=known)
     recipe = dataclasses.replace(JENNER2024, seeds=(0,), rank=4)
-    first = probes.train(MemoryRows(values, ["a", "b"]), [question], splits, recipe)
-    answer = np.where(known & splits[0].train, question.answer, 63 - question.answer)
-    changed = dataclasses.replace(question, answer=answer)
+    first = probes.train(MemoryRows(values, ["a", "b"]), [target], splits, recipe)
+    answer = np.where(known & splits[0].train, target.answer, 63 - target.answer)
+    changed = dataclasses.replace(target, answer=answer)
     values[:, splits[0].test] = 7.0
     second = probes.train(MemoryRows(values, ["a", "b"]), [changed], splits, recipe)
     assert torch.equal(first.x_weights, second.x_weights)
 
 
 def test_normalising_uses_the_training_side_alone_and_equals_doing_it_beforehand():
-    values, question, _ = planted(200, seed=9, tensor=True)
+    values, target, _ = planted(200, seed=9, tensor=True)
     values = (values * torch.linspace(0.1, 30, 12) + torch.linspace(-5, 40, 12)).double()
     split = folds.Split(
         name="half", train=np.arange(200) < 100, validation=None, test=np.arange(200) >= 150
@@ -215,8 +215,8 @@ def test_normalising_uses_the_training_side_alone_and_equals_doing_it_beforehand
     mean, deviation = inside.mean(dim=(1, 2)), inside.std(dim=(1, 2), correction=0)
     before = (values - mean[:, None, None]) / deviation[:, None, None]
     raw = dataclasses.replace(recipe, normalise=False)
-    one = probes.train(MemoryRows(values, ["a", "b"]), [question], [split], recipe)
-    two = probes.train(MemoryRows(before, ["a", "b"]), [question], [split], raw)
+    one = probes.train(MemoryRows(values, ["a", "b"]), [target], [split], recipe)
+    two = probes.train(MemoryRows(before, ["a", "b"]), [target], [split], raw)
     torch.testing.assert_close(one.x_weights, two.x_weights, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(one.mean[:, 0], mean)
 
@@ -238,20 +238,20 @@ def test_scores_are_the_formula_of_the_paper_up_to_a_constant():
 
 
 def test_a_direction_is_the_gradient_of_the_score_of_a_square():
-    rows, question, _ = planted(150, seed=10)
-    found = probes.train(rows, [question], folds.ordered(150), JENNER2024)
+    rows, target, _ = planted(150, seed=10)
+    found = probes.train(rows, [target], folds.ordered(150), JENNER2024)
     values = rows.read(np.array([3]))
-    given = torch.tensor([[[question.given[3]]]] * 2)
-    square = (int(question.given[3]) + 5) % 64
+    given = torch.tensor([[[target.given[3]]]] * 2)
+    square = (int(target.given[3]) + 5) % 64
     moved = values.clone().requires_grad_()
     found.scores(moved, given, [1])[1, 0, 0, square].backward()
-    direction = found.direction(values[1, 0, question.given[3]], layer=1, probe=1)
+    direction = found.direction(values[1, 0, target.given[3]], layer=1, probe=1)
     torch.testing.assert_close(direction, moved.grad[1, 0, square])
 
 
 def test_probes_come_back_from_their_file(tmp_path):
-    rows, question, _ = planted(120, seed=11)
-    found = probes.train(rows, [question], folds.ordered(120), JENNER2024)
+    rows, target, _ = planted(120, seed=11)
+    found = probes.train(rows, [target], folds.ordered(120), JENNER2024)
     probe_files.write(found, tmp_path / "probes.safetensors")
     read = probe_files.read(tmp_path / "probes.safetensors")
     (tmp_path / "other").touch()
@@ -271,26 +271,26 @@ def test_probes_come_back_from_their_file(tmp_path):
 
 
 def test_what_cannot_be_trained_is_refused_in_words():
-    rows, question, _ = planted(60, seed=12)
+    rows, target, _ = planted(60, seed=12)
     splits = folds.by_game(np.arange(60))
     _, short, _ = planted(50, seed=12)
-    nobody = dataclasses.replace(question, known=np.zeros(60, dtype=bool))
+    nobody = dataclasses.replace(target, known=np.zeros(60, dtype=bool))
     refused = [
         ([short], splits, QUICK, "about 50 puzzles and the activations are of 60"),
         ([nobody], splits, QUICK, "to train on has an answer to 'target 3'"),
-        ([question], folds.ordered(60), QUICK, "'ordered' has no validation side"),
-        ([question], folds.ordered(50), JENNER2024, "'ordered' is of 50 puzzles"),
+        ([target], folds.ordered(60), QUICK, "'ordered' has no validation side"),
+        ([target], folds.ordered(50), JENNER2024, "'ordered' is of 50 puzzles"),
     ]
-    for questions, divided, recipe, message in refused:
+    for targets, divided, recipe, message in refused:
         with pytest.raises(ValueError, match=re.escape(message)):
-            probes.train(rows, questions, divided, recipe)
+            probes.train(rows, targets, divided, recipe)
 
 
 def test_activations_beyond_float16_are_refused_with_the_way_out():
-    values, question, _ = planted(60, seed=13, tensor=True)
+    values, target, _ = planted(60, seed=13, tensor=True)
     values[0, 0, 0, 0] = torch.inf
     with pytest.raises(ValueError, match="float16 holds nothing above 65504"):
-        probes.train(MemoryRows(values, ["a", "b"]), [question], folds.ordered(60), JENNER2024)
+        probes.train(MemoryRows(values, ["a", "b"]), [target], folds.ordered(60), JENNER2024)
 
 
 @pytest.mark.parametrize(
@@ -308,9 +308,9 @@ def test_recipes_that_make_no_sense_are_refused(changed, message):
         dataclasses.replace(recipes.SOUND, **changed)
 
 
-def test_an_unknown_question_is_refused_with_those_there_are():
-    rows, question, _ = planted(60, seed=14)
-    found = probes.train(rows, [question], folds.ordered(60), JENNER2024)
-    with pytest.raises(KeyError, match="no question 'target 5': there are target 3"):
+def test_an_unknown_target_is_refused_with_those_there_are():
+    rows, target, _ = planted(60, seed=14)
+    found = probes.train(rows, [target], folds.ordered(60), JENNER2024)
+    with pytest.raises(KeyError, match="no target 'target 5': there are target 3"):
         found.select("target 5", 0)
-    assert isinstance(question, Question)
+    assert isinstance(target, Target)

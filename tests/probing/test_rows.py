@@ -52,11 +52,11 @@ def test_probes_of_mapped_files_are_those_of_memory(network, boards, tmp_path):
     stored = activations.write(net, boards, SITES, tmp_path / "a", dtype="float16", batch_size=5)
     rows = StoredRows(stored)
     every = MemoryRows(torch.stack([stored.load(site).float() for site in SITES]), SITES)
-    _, question, _ = planted(23, seed=1)
+    _, target, _ = planted(23, seed=1)
     recipe = Recipe(rank=3, epochs=3, batch_size=8)
     splits = folds.by_game(np.arange(23))
-    mapped = probes.train(rows, [question], splits, recipe)
-    held = probes.train(every, [question], splits, recipe)
+    mapped = probes.train(rows, [target], splits, recipe)
+    held = probes.train(every, [target], splits, recipe)
     for field in dataclasses.fields(mapped):
         value = getattr(mapped, field.name)
         if isinstance(value, torch.Tensor):

@@ -69,7 +69,7 @@ def test_the_folder_holds_tables_and_probes_and_no_activations(done):
     assert manifest["options"]["recipe"]["folds"] == 3
     assert set(manifest["inputs"]) == {"puzzles", "network"}
     probes = probe_files.read(folder / stage.PROBES)
-    assert probes.questions[:2] == ("target 2", "source 2")
+    assert probes.targets[:2] == ("target 2", "source 2")
     assert probes.x_weights.shape == (4, 8 * 3, 4, 32)
 
 
@@ -145,7 +145,7 @@ def test_a_run_to_overwrite_that_is_cut_off_leaves_the_earlier_result_whole(
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     assert not any((out / "activations").iterdir())
     finished, _ = stage.run(network("attention"), puzzles, out, overwrite=True, **settings)
-    assert probe_files.read(out / stage.PROBES).questions[0] == "target 3"
+    assert probe_files.read(out / stage.PROBES).targets[0] == "target 3"
     assert (out / "activations" / "manifest.json").is_file()
     assert not store.partial_path(finished.path).exists()
 

@@ -17,7 +17,7 @@ from leela_probe.puzzles.pairs import Pair
 def test_colour_mirrored_puzzles_have_the_same_answers():
     for kind in ("target", "source"):
         for ply in (1, 2, 3):
-            found = targets.question([BACK_RANK, BACK_RANK_BLACK], kind, ply)
+            found = targets.target_of([BACK_RANK, BACK_RANK_BLACK], kind, ply)
             assert found.answer[0] == found.answer[1]
             assert found.given[0] == found.given[1]
 
@@ -33,27 +33,27 @@ def test_answers_are_the_squares_of_the_line_on_the_movers_board():
         ("source", 1): ("f4", "g6"),
     }
     for (kind, ply), (answer, given) in squares.items():
-        found = targets.question([pair], kind, ply)
+        found = targets.target_of([pair], kind, ply)
         assert (found.answer[0], found.given[0]) == (parse_name(answer), parse_name(given))
 
 
 def test_plies_past_the_end_of_a_line_are_not_known():
     long = random_pairs(1, 2, plies=5)
-    found = targets.question([*long, BACK_RANK], "target", 5)
+    found = targets.target_of([*long, BACK_RANK], "target", 5)
     assert found.known.tolist() == [True, True, False]
 
 
 def test_the_share_of_trivial_answers_is_counted():
     # the 2nd move takes back on the 1st target, the 3rd goes elsewhere
-    assert targets.question([BACK_RANK], "target", 2).trivial == 1.0
-    assert targets.question([BACK_RANK], "target", 3).trivial == 0.0
-    assert targets.question([BACK_RANK], "target", 1).trivial == 1.0
-    assert np.isnan(targets.question([BACK_RANK], "target", 9).trivial)
+    assert targets.target_of([BACK_RANK], "target", 2).trivial == 1.0
+    assert targets.target_of([BACK_RANK], "target", 3).trivial == 0.0
+    assert targets.target_of([BACK_RANK], "target", 1).trivial == 1.0
+    assert np.isnan(targets.target_of([BACK_RANK], "target", 9).trivial)
 
 
 def test_a_control_task_answers_alike_where_square_and_piece_are_alike():
     pairs = random_pairs(3, 80)
-    asked = targets.questions(pairs, [3])
+    asked = targets.targets_of(pairs, [3])
     tasks = targets.control_tasks(pairs, asked, seed=4)
     assert [task.name for task in tasks] == ["target 3 (control task)", "source 3 (control task)"]
     for real, task in zip(asked, tasks, strict=True):
@@ -74,10 +74,10 @@ def test_a_control_task_answers_alike_where_square_and_piece_are_alike():
 
 def test_the_source_of_a_control_task_is_told_the_target_of_the_control_task():
     pairs = random_pairs(3, 20)
-    target, source = targets.control_tasks(pairs, targets.questions(pairs, [3]), seed=4)
+    target, source = targets.control_tasks(pairs, targets.targets_of(pairs, [3]), seed=4)
     assert (source.given == target.answer).all()
-    (alone,) = targets.control_tasks(pairs, [targets.question(pairs, "source", 3)], seed=4)
-    assert (alone.given == targets.question(pairs, "source", 3).given).all()
+    (alone,) = targets.control_tasks(pairs, [targets.target_of(pairs, "source", 3)], seed=4)
+    assert (alone.given == targets.target_of(pairs, "source", 3).given).all()
 
 
 def test_subsets_tell_which_targets_coincide():
@@ -108,13 +108,16 @@ def test_subsets_tell_which_targets_coincide():
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: targets.question([BACK_RANK], "origin", 3), "unknown question 'origin'"),
-        (lambda: targets.question([BACK_RANK], "target", 0), "ply 0 asked for"),
-        (lambda: targets.questions([BACK_RANK], [3, 3]), "name each once"),
-        (lambda: targets.questions([BACK_RANK], [3, 7]), "no puzzle has a ply 7"),
+        (
+            lambda: targets.target_of([BACK_RANK], "origin", 3),
+            "'origin' is neither target nor source",
+        ),
+        (lambda: targets.target_of([BACK_RANK], "target", 0), "ply 0 asked for"),
+        (lambda: targets.targets_of([BACK_RANK], [3, 3]), "name each once"),
+        (lambda: targets.targets_of([BACK_RANK], [3, 7]), "no puzzle has a ply 7"),
         (lambda: targets.subset([BACK_RANK], "odd"), "unknown subset 'odd'"),
     ],
 )
-def test_questions_that_make_no_sense_are_refused(ask, message):
+def test_targets_that_make_no_sense_are_refused(ask, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         ask()
