@@ -36,9 +36,9 @@ __all__ = [
     "UNKNOWN",
     "VERDICTS",
     "Organism",
+    "calibrate",
     "judge",
     "organisms",
-    "run",
     "summary",
     "truth",
 ]
@@ -254,7 +254,7 @@ def _verdict(to_find: Sequence[str] | None, significant: set[str], rank: int | N
     return "found" if significant == set(to_find) and rank == len(to_find) else "in part"
 
 
-def run(
+def calibrate(
     folder: str | Path,
     wanted: Sequence[Organism],
     *,

@@ -28,7 +28,7 @@ SEEDS = 2
 RUN = """
 import sys
 from leela_probe.organisms import calibration
-calibration.run(sys.argv[1], calibration.organisms(seeds=int(sys.argv[2])), puzzles=12)
+calibration.calibrate(sys.argv[1], calibration.organisms(seeds=int(sys.argv[2])), puzzles=12)
 """
 
 NETWORKS, SETS, SIZE = 6, 6, 10
@@ -75,10 +75,10 @@ def stop(done, total, counts):
 folder = Path(sys.argv[1])
 wanted = calibration.organisms(seeds=int(sys.argv[2]))[-2:]
 try:
-    calibration.run(folder, wanted, puzzles=12, progress=stop)
+    calibration.calibrate(folder, wanted, puzzles=12, progress=stop)
 except CutOffError:
     seen = []
-    calibration.run(folder, wanted, puzzles=12, progress=lambda done, *_: seen.append(done))
+    calibration.calibrate(folder, wanted, puzzles=12, progress=lambda done, *_: seen.append(done))
     (folder / "seen.json").write_text(json.dumps(seen))
 """
 
@@ -275,7 +275,7 @@ def test_a_network_without_heads_is_calibrated_on_its_stream(tmp_path):
     path = tmp_path / "tower.pb.gz"
     random_networks.write(path, PRESETS["se-convolution"], seed=0)
     wanted = calibration.organisms(seeds=1, files={"tower": path})[-1:]
-    table = pd.read_parquet(calibration.run(tmp_path, wanted, puzzles=12).path)
+    table = pd.read_parquet(calibration.calibrate(tmp_path, wanted, puzzles=12).path)
     assert table["experiment"].tolist() == [
         "residual third", "residual first", "residual other"
     ]  # fmt: skip
@@ -290,7 +290,7 @@ def test_names_of_organisms_are_not_taken_twice():
 
 def test_too_few_puzzles_are_refused(tmp_path):
     with pytest.raises(ValueError, match="9 puzzles: no interval is possible below 10"):
-        calibration.run(tmp_path, calibration.organisms(), puzzles=9)
+        calibration.calibrate(tmp_path, calibration.organisms(), puzzles=9)
 
 
 def test_an_unknown_experiment_has_no_truth():
