@@ -202,7 +202,7 @@ def probe(
     from leela_probe.probing import stage
 
     with terminal.overwriting(), _saying("probe") as told:
-        finished, plan = stage.run(
+        finished, plan = stage.probe(
             loaded,
             puzzles,
             out,

@@ -39,7 +39,7 @@ from leela_probe.probing.targets import Target
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["PREDICTIONS", "PROBES", "Plan", "plan", "run"]
+__all__ = ["PREDICTIONS", "PROBES", "Plan", "plan", "probe"]
 
 PREDICTIONS = "predictions.parquet"
 """The name of the table of predictions in the folder."""
@@ -110,7 +110,7 @@ def plan(
     )
 
 
-def run(
+def probe(
     network: Network,
     puzzles: str | Path,
     folder: str | Path,

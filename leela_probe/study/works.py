@@ -288,7 +288,7 @@ def probes(study: Study, networks: Networks, shown: Shown, resumed: bool) -> Out
                 begun += "activations of" in text or text.startswith("baselines")
                 progress(min(max(begun - 1, 0), readers), readers, {})
 
-            finished, _ = probe_stage.run(
+            finished, _ = probe_stage.probe(
                 networks.strong,
                 study.table("filtered.parquet"),
                 folder,

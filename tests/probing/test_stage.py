@@ -41,7 +41,7 @@ def puzzles(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(network, puzzles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stage") / "out"
-    finished, plan = stage.run(
+    finished, plan = stage.probe(
         network("attention"), puzzles, folder, recipe=QUICK, plies=[2, 3], random_networks=2
     )
     return folder, finished, plan
@@ -99,11 +99,11 @@ def test_a_run_cut_off_goes_on_and_ends_the_same(done, network, puzzles, tmp_pat
     with monkeypatch.context() as patched:
         patched.setattr(baselines, "predictions", cut)  # the last part
         with pytest.raises(KeyboardInterrupt):
-            stage.run(network("attention"), puzzles, out, **settings)
+            stage.probe(network("attention"), puzzles, out, **settings)
     assert store.partial_path(out / stage.PREDICTIONS).is_dir()
     (out / ".activations-of-a-killed-run").mkdir()
     told: list[str] = []
-    again, _ = stage.run(network("attention"), puzzles, out, told=told.append, **settings)
+    again, _ = stage.probe(network("attention"), puzzles, out, told=told.append, **settings)
     assert told == ["baselines without a network"]
     assert {path.name for path in out.iterdir()} == {path.name for path in folder.iterdir()}
     assert again.path.read_bytes() == finished.path.read_bytes()
@@ -115,7 +115,7 @@ def test_a_finished_table_of_the_same_plan_is_left_as_it_is(done, network, puzzl
     folder, finished, _ = done
     told: list[str] = []
     stamp = finished.path.stat().st_mtime_ns
-    again, _ = stage.run(
+    again, _ = stage.probe(
         network("attention"), puzzles, folder, recipe=QUICK, plies=[2, 3], random_networks=2,
         told=told.append,
     )  # fmt: skip
@@ -123,7 +123,7 @@ def test_a_finished_table_of_the_same_plan_is_left_as_it_is(done, network, puzzl
     assert (again.rows, again.counts) == (finished.rows, finished.counts)
     assert finished.path.stat().st_mtime_ns == stamp
     with pytest.raises((FileExistsError, PlanChangedError), match="finished"):
-        stage.run(network("attention"), puzzles, folder, recipe=QUICK, random_networks=0)
+        stage.probe(network("attention"), puzzles, folder, recipe=QUICK, random_networks=0)
 
 
 def test_a_run_to_overwrite_that_is_cut_off_leaves_the_earlier_result_whole(
@@ -141,10 +141,10 @@ def test_a_run_to_overwrite_that_is_cut_off_leaves_the_earlier_result_whole(
     with monkeypatch.context() as patched:
         patched.setattr(baselines, "predictions", cut)  # the last part
         with pytest.raises(KeyboardInterrupt):
-            stage.run(network("attention"), puzzles, out, overwrite=True, **settings)
+            stage.probe(network("attention"), puzzles, out, overwrite=True, **settings)
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     assert not any((out / "activations").iterdir())
-    finished, _ = stage.run(network("attention"), puzzles, out, overwrite=True, **settings)
+    finished, _ = stage.probe(network("attention"), puzzles, out, overwrite=True, **settings)
     assert probe_files.read(out / stage.PROBES).targets[0] == "target 3"
     assert (out / "activations" / "manifest.json").is_file()
     assert not store.partial_path(finished.path).exists()
@@ -155,14 +155,14 @@ def test_probes_that_are_not_those_of_the_table_are_noticed(done, network, puzzl
     shutil.copytree(done[0], out)
     (out / stage.PROBES).write_bytes(b"of another run")
     with pytest.raises(ValueError, match=r"safetensors holds other probes than those that made pr"):
-        stage.run(network("attention"), puzzles, out, **settings)
-    stage.run(network("attention"), puzzles, out, overwrite=True, **settings)
+        stage.probe(network("attention"), puzzles, out, **settings)
+    stage.probe(network("attention"), puzzles, out, overwrite=True, **settings)
     assert (out / stage.PROBES).read_bytes() == (done[0] / stage.PROBES).read_bytes()
 
 
 def test_the_papers_preset_runs_with_its_seeds_and_its_order(network, puzzles, tmp_path):
     recipe = dataclasses.replace(JENNER2024, epochs=1)
-    finished, plan = stage.run(
+    finished, plan = stage.probe(
         network("se-convolution"), puzzles, tmp_path / "e5", recipe=recipe, random_networks=1,
         control_task=False, input_planes=False, keep_activations=True, where="after",
     )  # fmt: skip
@@ -176,7 +176,7 @@ def test_the_papers_preset_runs_with_its_seeds_and_its_order(network, puzzles, t
 
 def test_a_place_that_is_none_is_refused(network, puzzles, tmp_path):
     with pytest.raises(ValueError, match="unknown place 'within'"):
-        stage.run(network("attention"), puzzles, tmp_path, recipe=QUICK, where="within")
+        stage.probe(network("attention"), puzzles, tmp_path, recipe=QUICK, where="within")
 
 
 def test_activations_that_do_not_fit_are_refused(network, puzzles, tmp_path, monkeypatch):
@@ -185,4 +185,4 @@ def test_activations_that_do_not_fit_are_refused(network, puzzles, tmp_path, mon
     usage = namedtuple("usage", "total used free")(10, 10, 0)
     monkeypatch.setattr(stage.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="take fewer puzzles or another disk"):
-        stage.run(network("attention"), puzzles, tmp_path / "x", recipe=QUICK)
+        stage.probe(network("attention"), puzzles, tmp_path / "x", recipe=QUICK)
