@@ -77,7 +77,9 @@ def calibrate(
         raise FileNotFoundError(f"the folder {str(out.parent)!r} is not there: make it first")
     out.mkdir(exist_ok=True)
     with terminal.stage("calibrate") as told:
-        finished = calibration.calibrate(out, wanted, puzzles=puzzles, overwrite=overwrite, progress=told)
+        finished = calibration.calibrate(
+            out, wanted, puzzles=puzzles, overwrite=overwrite, progress=told
+        )
     import pandas as pd
 
     table = calibration.summary(pd.read_parquet(finished.path))

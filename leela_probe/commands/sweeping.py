@@ -91,11 +91,11 @@ def run(
         _tell_precision(network, pairs, sweep, asked)
     with terminal.stage("patch") as told:
         if best is None:
-            finished = effects.run(
+            finished = effects.sweep(
                 network, pairs, sweep, out, options=dict(made), progress=told, **asked
             )
         else:
-            finished = screen.run(
+            finished = screen.screen(
                 network,
                 pairs,
                 sweep,

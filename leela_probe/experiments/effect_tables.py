@@ -116,7 +116,7 @@ def pairs_by_verdict(path: str | Path) -> dict[str, int]:
     """How many pairs of the table in a file got each verdict, whatever the number of their rows.
 
     Args:
-        path: a table that `effects.run` has written.
+        path: a table that `effects.sweep` has written.
     """
     columns = ["puzzle_id", "rank", "verdict"]
     if Path(path).suffix == ".csv":

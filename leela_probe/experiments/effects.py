@@ -42,7 +42,7 @@ __all__ = [
     "join",
     "measure",
     "prepare",
-    "run",
+    "sweep",
 ]
 
 DIRECTIONS = ("noising", "denoising")
@@ -114,7 +114,7 @@ def measure(
     return join(tables)
 
 
-def run(
+def sweep(
     network: Network,
     puzzles: str | Path,
     sweep: Sweep,
@@ -151,7 +151,7 @@ def run(
         overwrite: see `store.Stage`.
         progress: see `store.Progress`.
         rows: makes the rows of prepared pairs; by default every change is measured exactly
-            (`screen.run` measures the best of each puzzle).
+            (`screen.screen` measures the best of each puzzle).
         schema: the columns of what `rows` makes.
 
     Raises:

@@ -31,7 +31,7 @@ from leela_probe.networks.places import Coordinates, Places
 from leela_probe.positions.planes import History
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["SCHEMA", "Agreement", "agreement", "estimate", "run", "verify"]
+__all__ = ["SCHEMA", "Agreement", "agreement", "estimate", "screen", "verify"]
 
 SCHEMA = effect_tables.SCHEMA.append(pyarrow.field("estimate", pyarrow.float32()))
 """The columns of a screened effects table: `estimate` beside `effect`."""
@@ -120,7 +120,7 @@ def verify(
     return effects.join(tables)
 
 
-def run(
+def screen(
     network: Network,
     puzzles: str | Path,
     sweep: Sweep,
@@ -136,17 +136,17 @@ def run(
 
     Args:
         network: see `verify`.
-        puzzles: see `effects.run`.
+        puzzles: see `effects.sweep`.
         sweep: see `estimate`.
-        out: see `effects.run`.
+        out: see `effects.sweep`.
         best: see `verify`.
         options: what the sweep was made with, for the manifest.
         steps: see `estimate`.
         batch_size: see `effects.measure`.
-        **settings: everything else that `effects.run` takes.
+        **settings: everything else that `effects.sweep` takes.
 
     Raises:
-        ValueError: if `best` is not positive; see also `effects.run`.
+        ValueError: if `best` is not positive; see also `effects.sweep`.
     """
     if best < 1:
         raise ValueError(f"the best {best} places asked for: take at least 1")
@@ -156,7 +156,7 @@ def run(
     def rows(prepared: PreparedPairs) -> pyarrow.Table:
         return _best_rows(plan, prepared, best, batch_size)
 
-    return effects.run(
+    return effects.sweep(
         network,
         puzzles,
         sweep,

@@ -140,7 +140,7 @@ def effects_of(
 
     def make() -> Finished:
         with shown(name) as progress:
-            return effects.run(
+            return effects.sweep(
                 networks.strong,
                 study.table("pairs.parquet"),
                 sweep,

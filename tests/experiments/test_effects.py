@@ -585,7 +585,9 @@ OPTIONS = {"layers": [0, 1]}
 
 def run(net, pairs_file, out, **kinds):
     sweep = kinds.pop("sweep", None) or sweeps.heads(net, layers=[0, 1])
-    return effects.run(net, pairs_file, sweep, out, options=kinds.pop("options", OPTIONS), **kinds)
+    return effects.sweep(
+        net, pairs_file, sweep, out, options=kinds.pop("options", OPTIONS), **kinds
+    )
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
@@ -743,7 +745,7 @@ torch.set_num_threads(1)
 effects._PAIRS_AT_ONCE = 2
 path, cache, pairs, out, last = sys.argv[1:]
 net = load(path, cache=cache)
-effects.run(
+effects.sweep(
     net, pairs, sweeps.heads(net, layers=[0, 1]), out, options={"layers": [0, 1]},
     progress=lambda done, *_: done >= int(last) and os.kill(os.getpid(), signal.SIGKILL),
 )

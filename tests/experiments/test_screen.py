@@ -129,7 +129,7 @@ def test_a_screen_written_to_a_file_is_the_one_in_memory(network, tmp_path):
     pyarrow.parquet.write_table(pairs, tmp_path / "pairs.parquet")
     sweep = sweeps.residual(net)
     out = tmp_path / "best.parquet"
-    finished = screen.run(
+    finished = screen.screen(
         net, tmp_path / "pairs.parquet", sweep, out, best=3, options={"where": "after"}
     )
     assert finished.counts["measured"] == 3
@@ -148,7 +148,7 @@ def test_a_screen_written_to_a_file_is_the_one_in_memory(network, tmp_path):
         (lambda net, s: screen.estimate(net, [DEMO], s, measure="kl"),
          r"gradient of kl is 0 at the clean run, .* take 2 steps or more"),
         (lambda net, s: screen.verify(net, [DEMO], s, best=1, measure="kl"), "gradient of kl is 0"),
-        (lambda net, s: screen.run(net, "no.csv", s, "o.csv", best=1, options={}, measure="kl"),
+        (lambda net, s: screen.screen(net, "no.csv", s, "o.csv", best=1, options={}, measure="kl"),
          "gradient of kl is 0"),
         (lambda net, s: screen.estimate(net, [DEMO], sweeps.entries(net, 0, 0), measure="kl"),
          "every estimate would be 0: take another measure"),
