@@ -73,10 +73,10 @@ def load(
 @contextmanager
 def stage(name: str) -> Iterator[Any]:
     """Progress of a stage that goes on where it was when it is started again."""
-    from leela_probe.commands import progress
+    from leela_probe.files import progress_display
 
     try:
-        with overwriting(), progress.shown(console(stderr=True), name) as told:
+        with overwriting(), progress_display.on_console(console(stderr=True), name) as told:
             yield told
     except KeyboardInterrupt:
         print("leela-probe: interrupted; the same command goes on from here", file=sys.stderr)
