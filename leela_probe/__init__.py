@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from leela_probe.experiments.attention_reading import measure as attention
     from leela_probe.experiments.effect_tables import read as read_effects
     from leela_probe.experiments.effects import measure as measure
-    from leela_probe.experiments.effects import run as sweep
+    from leela_probe.experiments.effects import sweep as sweep
     from leela_probe.experiments.plotting import plot as plot
     from leela_probe.experiments.screen import estimate as estimate_effects
     from leela_probe.experiments.screen import verify as screen
-    from leela_probe.experiments.sweeps import Change as SweepPoint
     from leela_probe.experiments.sweeps import Sweep as Sweep
+    from leela_probe.experiments.sweeps import SweepPoint as SweepPoint
     from leela_probe.figures.diagrams import draw_board as draw_board
     from leela_probe.figures.diagrams import effect_boards as draw_effects
     from leela_probe.networks.activations import read as read_activations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from leela_probe.positions import squares as squares
     from leela_probe.probing.accuracies import of_predictions as probe_accuracy
     from leela_probe.probing.recipes import Recipe as Recipe
-    from leela_probe.probing.stage import run as probe
+    from leela_probe.probing.stage import probe as probe
     from leela_probe.puzzles.corruptions import corrupt as corrupt
     from leela_probe.puzzles.criteria import Criteria as Criteria
     from leela_probe.puzzles.filters import filter_puzzles as filter
@@ -99,14 +99,14 @@ else:
         # experiments
         "sweeps": "experiments.sweeps",
         "Sweep": "experiments.sweeps.Sweep",
-        "SweepPoint": "experiments.sweeps.Change",
+        "SweepPoint": "experiments.sweeps.SweepPoint",
         "measure": "experiments.effects.measure",
-        "sweep": "experiments.effects.run",
+        "sweep": "experiments.effects.sweep",
         "estimate_effects": "experiments.screen.estimate",
         "screen": "experiments.screen.verify",
         "read_effects": "experiments.effect_tables.read",
         "attention": "experiments.attention_reading.measure",
-        "probe": "probing.stage.run",
+        "probe": "probing.stage.probe",
         "Recipe": "probing.recipes.Recipe",
         "probe_accuracy": "probing.accuracies.of_predictions",
         # statistics and figures
