@@ -13,6 +13,7 @@ from leela_probe.statistics.intervals import (
     mean_intervals,
     quantile_intervals,
     share_intervals,
+    simultaneous_intervals,
     trimmed_mean_interval,
 )
 from leela_probe.statistics.resampling import ClusterSums, add_up
@@ -39,6 +40,24 @@ def coverage_of_means(kind: str, games: int, *, sets: int = 12, tables: int = 25
 @pytest.mark.parametrize("kind", ["normal", "t3", "lognormal", "rare"])
 def test_mean_intervals_cover_at_their_nominal_rate(kind: str, games: int) -> None:
     assert 93 <= coverage_of_means(kind, games) <= 97
+
+
+@pytest.mark.parametrize("kind", ["normal", "t3", "lognormal"])
+def test_simultaneous_intervals_hold_all_layers_at_once_and_single_ones_do_not(kind: str) -> None:
+    all_held, single_held = [], []
+    for seed in range(300):
+        sizes = game_sizes(100, seed=seed)
+        values = values_of(kind, sizes, 6, seed=7000 + seed)
+        starts = np.r_[0, np.cumsum(sizes)[:-1]]
+        sums = ClusterSums(
+            sums=np.add.reduceat(values, starts, axis=0), counts=sizes[:, None].astype(float)
+        )
+        for intervals, held in ((simultaneous_intervals, all_held), (mean_intervals, single_held)):
+            found = intervals(sums, resamples=999, seed=seed)
+            missed = (found.low > MEANS[kind]) | (found.high < MEANS[kind])
+            held.append(not missed.any())
+    assert 92.5 <= 100 * np.mean(all_held) <= 99
+    assert 100 * np.mean(single_held) < 88
 
 
 def test_intervals_that_forget_the_games_would_not_cover() -> None:
