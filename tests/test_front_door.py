@@ -45,7 +45,7 @@ def test_the_names_are_these():
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def significance_name_loads_and_says_in_a_line_what_it_is(name):
+def test_each_name_loads_and_says_in_a_line_what_it_is(name):
     value = getattr(lp, name)
     assert inspect.getdoc(value)
     assert getattr(lp, name) is value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
@@ -61,6 +61,13 @@ class SweepPoint:
     query: int | None = None
     key: int | None = None
 
+    def __repr__(self) -> str:
+        names = ("label", "layer", "head", "square", "query", "key")
+        given = [
+            f"{name}={value!r}" for name in names if (value := getattr(self, name)) is not None
+        ]
+        return f"<SweepPoint {', '.join([self.site, *given])}>"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sweep:
@@ -69,15 +76,53 @@ class Sweep:
     Attributes:
         name: goes into the column `sweep`.
         changes: the changes of one puzzle; the same list where they do not depend on it. An empty
-            list leaves the puzzle out.
+            list leaves the puzzle out. A sweep of your own can be pickled and copied if this is a
+            function of a module or an object with `__call__`, not a lambda.
         needs_partner: True if activations are taken from the corrupted run.
         reason: why a puzzle with an empty list is left out.
+
+    Example:
+        Patch the target of the third move in every layer at once:
+
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> def at_third_target(pair):
+        ...     square = pair.target(3)
+        ...     sites = [f"layer{layer}.residual_after" for layer in range(network.layers)]
+        ...     patches = [
+        ...         lp.Intervention(site=site, square=square, action=lp.Patch()) for site in sites
+        ...     ]
+        ...     point = lp.SweepPoint(site="residual_after", interventions=tuple(patches))
+        ...     return [] if square is None else [point]
+        >>> sweep = lp.Sweep(name="mine", changes=at_third_target, needs_partner=True)
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")[:3]
+        >>> len(lp.measure(network, pairs, sweep))
+        3
     """
 
     name: str
     changes: Callable[[Pair], Sequence[SweepPoint]]
     needs_partner: bool
     reason: str = "the sweep has nothing to change here"
+
+    def __repr__(self) -> str:
+        if isinstance(self.changes, _SameForAll):
+            count = len(self.changes.points)
+            runs = f"{count:,} changed {'run' if count == 1 else 'runs'} per puzzle"
+        else:
+            runs = "changed runs that depend on the puzzle"
+        source = "takes activations from corrupted inputs" if self.needs_partner else "ablates"
+        return f"<Sweep {self.name!r}: {runs}, {source}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _SameForAll:
+    """The same points for every puzzle."""
+
+    points: Sequence[SweepPoint]
+
+    def __call__(self, pair: Pair) -> Sequence[SweepPoint]:
+        return self.points
 
 
 Choice = Action | Callable[[str], Action]
@@ -122,18 +167,19 @@ def residual(
     kind = _STREAM[where]
     chosen = range(64) if squares is None else _once(squares, "square")
     places = [None] if where == "embedding" else _layers(network, layers)
-    changes = [
-        SweepPoint(
-            interventions=(Intervention(site=site, action=done, square=square),),
-            site=kind,
-            layer=layer,
-            square=square,
-        )
-        for layer in places
-        for site in [_site(network, layer, kind)]
-        for done in [_at(site, action)]
-        for square in chosen
-    ]
+    changes = []
+    for layer in places:
+        site = _site(network, layer, kind)
+        done = _at(site, action)
+        changes += [
+            SweepPoint(
+                interventions=(Intervention(site=site, action=done, square=square),),
+                site=kind,
+                layer=layer,
+                square=square,
+            )
+            for square in chosen
+        ]
     return _same_for_all("residual", changes)
 
 
@@ -150,18 +196,19 @@ def heads(
     Raises:
         ValueError: if the network has no attention heads, or no such layer.
     """
-    changes = [
-        SweepPoint(
-            interventions=(Intervention(site=site, action=done, head=head),),
-            site="head_output",
-            layer=layer,
-            head=head,
-        )
-        for layer in _layers(network, layers)
-        for site in [_site(network, layer, "head_output")]
-        for done in [_at(site, action)]
-        for head in range(network.heads)
-    ]
+    changes = []
+    for layer in _layers(network, layers):
+        site = _site(network, layer, "head_output")
+        done = _at(site, action)
+        changes += [
+            SweepPoint(
+                interventions=(Intervention(site=site, action=done, head=head),),
+                site="head_output",
+                layer=layer,
+                head=head,
+            )
+            for head in range(network.heads)
+        ]
     return _same_for_all("heads", changes)
 
 
@@ -230,61 +277,111 @@ def entry(
     """
     kind, action = _METHODS[_method(method)]
     site = _head_site(network, layer, head, kind)
-    pattern = _head_site(network, layer, head, "pattern")
     for ply in (query_ply, key_ply):
         if ply < 1:
             raise ValueError(f"no ply {ply}: plies are counted from 1, the solver's first move")
-
-    def all_others(query: NetSquare, key: NetSquare) -> tuple[Intervention, ...]:
-        if kind == "pattern":
-            return (
-                Intervention(
-                    site=site, action=action, head=head, query=query, key=key, complement=True
-                ),
-            )
-        keys, queries = (tuple(s for s in range(64) if s != square) for square in (key, query))
-        return (  # a softmax with nothing to choose from is not defined, so other rows are zeroed
-            Intervention(site=site, action=action, head=head, query=(query,) * len(keys), key=keys),
-            Intervention(site=pattern, action=Zero(), head=head, query=queries),
-        )
-
-    def changes(pair: Pair) -> list[SweepPoint]:
-        query, key = pair.target(query_ply), pair.target(key_ply)
-        if query is None or key is None:
-            return []
-
-        def single(query: int, key: int) -> tuple[Intervention, ...]:
-            return (Intervention(site=site, action=action, head=head, query=query, key=key),)
-
-        runs: list[tuple[str, tuple[int, int], tuple[Intervention, ...]]] = [
-            (f"{key_ply}->{query_ply}", (query, key), single(query, key)),
-            ("all other entries", (query, key), all_others(query, key)),
-        ]
-        if controls:
-            weights = network.capture([pair.clean], [pattern], history=history)[pattern][0, head]
-            drawn = control_entries(
-                weights.float().cpu().numpy(), query, key, f"{seed} {pair.puzzle_id}"
-            )
-            runs += [(label, place, single(*place)) for label, place in drawn.items()]
-        return [
-            SweepPoint(
-                interventions=interventions,
-                site=kind,
-                label=label,
-                layer=layer,
-                head=head,
-                query=place[0],
-                key=place[1],
-            )
-            for label, place, interventions in runs
-        ]
-
+    changes = _EntryPoints(
+        site=site,
+        pattern=_head_site(network, layer, head, "pattern"),
+        action=action,
+        layer=layer,
+        head=head,
+        query_ply=query_ply,
+        key_ply=key_ply,
+        weights_of=network if controls else None,
+        history=history,
+        seed=seed,
+    )
     return Sweep(
         name="entry",
         changes=changes,
         needs_partner=False,
         reason=f"the line has fewer than {max(query_ply, key_ply)} plies",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _EntryPoints:
+    """The points of `entry`.
+
+    Attributes:
+        site: what is changed: `pattern`, or the scores before its softmax.
+        pattern: the site of the head's pattern.
+        action: what is done there.
+        layer, head, query_ply, key_ply, history, seed: see `entry`.
+        weights_of: the network whose attention on the clean board chooses controls, if any are
+            made.
+    """
+
+    site: str
+    pattern: str
+    action: Action
+    layer: int
+    head: int
+    query_ply: int
+    key_ply: int
+    weights_of: Network | None
+    history: History
+    seed: int
+
+    def __call__(self, pair: Pair) -> list[SweepPoint]:
+        query, key = pair.target(self.query_ply), pair.target(self.key_ply)
+        if query is None or key is None:
+            return []
+        points = [
+            self._point(f"{self.key_ply}->{self.query_ply}", (query, key)),
+            self._point("all other entries", (query, key), self._all_others(query, key)),
+        ]
+        if self.weights_of is not None:
+            captured = self.weights_of.capture([pair.clean], [self.pattern], history=self.history)
+            weights = captured[self.pattern][0, self.head].float().cpu().numpy()
+            drawn = control_entries(weights, query, key, f"{self.seed} {pair.puzzle_id}")
+            points += [self._point(label, place) for label, place in drawn.items()]
+        return points
+
+    def _point(
+        self,
+        label: str,
+        place: tuple[int, int],
+        interventions: tuple[Intervention, ...] | None = None,
+    ) -> SweepPoint:
+        query, key = place
+        single = Intervention(
+            site=self.site, action=self.action, head=self.head, query=query, key=key
+        )
+        return SweepPoint(
+            interventions=(single,) if interventions is None else interventions,
+            site=self.site.rpartition(".")[2],
+            label=label,
+            layer=self.layer,
+            head=self.head,
+            query=query,
+            key=key,
+        )
+
+    def _all_others(self, query: NetSquare, key: NetSquare) -> tuple[Intervention, ...]:
+        if self.site == self.pattern:
+            return (
+                Intervention(
+                    site=self.site,
+                    action=self.action,
+                    head=self.head,
+                    query=query,
+                    key=key,
+                    complement=True,
+                ),
+            )
+        keys, queries = (tuple(s for s in range(64) if s != square) for square in (key, query))
+        return (  # a softmax with nothing to choose from is not defined, so other rows are zeroed
+            Intervention(
+                site=self.site,
+                action=self.action,
+                head=self.head,
+                query=(query,) * len(keys),
+                key=keys,
+            ),
+            Intervention(site=self.pattern, action=Zero(), head=self.head, query=queries),
+        )
 
 
 def entries(
@@ -364,11 +461,10 @@ def head_sets(
         if not chosen:
             raise ValueError("a set of heads is empty: name at least one (layer, head)")
         _once(chosen, "head", lambda named: "{}.{}".format(*named))
-        label = _head_names(sorted(chosen))
+        label = _set_name(network, sorted(chosen))
+        sites = [(_head_site(network, *place, "head_output"), place[1]) for place in sorted(chosen)]
         interventions = tuple(
-            Intervention(site=site, action=_at(site, action), head=head)
-            for layer, head in sorted(chosen)
-            for site in [_head_site(network, layer, head, "head_output")]
+            Intervention(site=site, action=_at(site, action), head=head) for site, head in sites
         )
         changes.append(SweepPoint(interventions=interventions, site="head_output", label=label))
     return _same_for_all("head_sets", changes)
@@ -410,7 +506,24 @@ def piece_heads(
         for layer, head in _once(listed, f"{piece}'s head", lambda named: "{}.{}".format(*named)):
             _head_site(network, layer, head, "pattern")
 
-    def changes(pair: Pair) -> list[SweepPoint]:
+    return Sweep(
+        name="piece_heads",
+        changes=_PieceHeadPoints(
+            heads_of={piece: tuple(listed) for piece, listed in heads_of.items()}, seed=seed
+        ),
+        needs_partner=False,
+        reason="no bishop, knight or rook stands ready to make the third of five plies",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _PieceHeadPoints:
+    """The points of `piece_heads`."""
+
+    heads_of: Mapping[str, Sequence[tuple[int, int]]]
+    seed: int
+
+    def __call__(self, pair: Pair) -> list[SweepPoint]:
         return [
             SweepPoint(
                 interventions=ablation.interventions,
@@ -418,15 +531,8 @@ def piece_heads(
                 label=ablation.label,
                 key=ablation.column,
             )
-            for ablation in ablations(pair, heads_of, seed=seed)
+            for ablation in ablations(pair, self.heads_of, seed=self.seed)
         ]
-
-    return Sweep(
-        name="piece_heads",
-        changes=changes,
-        needs_partner=False,
-        reason="no bishop, knight or rook stands ready to make the third of five plies",
-    )
 
 
 def _at(site: str, action: Choice) -> Action:
@@ -436,7 +542,7 @@ def _at(site: str, action: Choice) -> Action:
 def _same_for_all(name: str, changes: Sequence[SweepPoint]) -> Sweep:
     """The sweep that makes these changes to every puzzle."""
     patches = (isinstance(m.action, Patch) for change in changes for m in change.interventions)
-    return Sweep(name=name, changes=lambda pair: changes, needs_partner=any(patches))
+    return Sweep(name=name, changes=_SameForAll(points=changes), needs_partner=any(patches))
 
 
 _Named = TypeVar("_Named", bound=Hashable)
@@ -455,6 +561,40 @@ def _once(
 
 def _square_name(square: int) -> str:
     return square_name(NetSquare(square))
+
+
+_NAMED_ONE_BY_ONE = 4  # heads of a set
+
+
+def _set_name(network: Network, chosen: Sequence[tuple[int, int]]) -> str:
+    """A short name of a set of heads; no other set of the network has it."""
+    if len(chosen) <= _NAMED_ONE_BY_ONE:
+        return _head_names(chosen)
+    left = [
+        (layer, head)
+        for layer in range(network.layers)
+        for head in range(network.heads)
+        if (layer, head) not in chosen
+    ]
+    if not left:
+        return "all heads"
+    if len(left) <= _NAMED_ONE_BY_ONE:
+        return f"all but {_head_names(left)}"
+    layers = sorted({layer for layer, _ in chosen})
+    return "+".join(
+        f"L{layer}H{_ranges([head for at, head in chosen if at == layer])}" for layer in layers
+    )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers as text, such as `0-3,7`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
 def _head_names(chosen: Sequence[tuple[int, int]]) -> str:

@@ -1,6 +1,8 @@
 """Sweeps: which changes an experiment makes, counted and named."""
 
+import copy
 import dataclasses
+import pickle
 from itertools import combinations
 
 import numpy as np
@@ -254,6 +256,61 @@ def test_sets_of_heads_are_patched_together(network):
     ]
     assert one.label == "L1H1"
     assert sweep.needs_partner
+
+
+def test_a_large_set_of_heads_has_a_short_name_of_its_own(network):
+    net = network("attention")
+    every = [(layer, head) for layer in range(3) for head in range(4)]
+    sets = [
+        every,
+        [place for place in every if place != (1, 2)],
+        [place for place in every if place[0] != 1],
+        [(0, 0), (0, 1), (0, 2), (1, 1), (1, 3), (2, 3)],
+    ]
+    labels = [point.label for point in sweeps.head_sets(net, sets).changes(BACK_RANK)]
+    assert labels == [
+        "all heads", "all but L1H2", "all but L1H0+L1H1+L1H2+L1H3", "L0H0-2+L1H1,3+L2H3",
+    ]  # fmt: skip
+
+
+SWEEPS = {
+    "residual": lambda net: sweeps.residual(net),
+    "heads": lambda net: sweeps.heads(net, action=Zero()),
+    "head_squares": lambda net: sweeps.head_squares(net, 1, 2),
+    "entry": lambda net: sweeps.entry(net, 1, 2, method="mask"),
+    "entries": lambda net: sweeps.entries(net, 1, 2, chosen=[(1, 2), (3, 4)]),
+    "head_sets": lambda net: sweeps.head_sets(net, [[(0, 1), (1, 2)]]),
+    "piece_heads": lambda net: sweeps.piece_heads(net, {"rook": [(0, 1)], "knight": [(2, 3)]}),
+}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("remade", [copy.copy, copy.deepcopy, "pickle"])
+def test_a_sweep_survives_copying_and_pickling(name, remade, network):
+    sweep = SWEEPS[name](network("attention"))
+    again = pickle.loads(pickle.dumps(sweep)) if remade == "pickle" else remade(sweep)
+    for pair in (BACK_RANK, KNIGHT_SACRIFICE):
+        before, after = (
+            [dataclasses.asdict(point) for point in each.changes(pair)] for each in (sweep, again)
+        )
+        assert before == after
+    assert (again.name, again.needs_partner, again.reason) == (
+        sweep.name, sweep.needs_partner, sweep.reason
+    )  # fmt: skip
+
+
+def test_a_sweep_shows_itself_in_a_line(network):
+    net = network("attention")
+    assert repr(sweeps.heads(net)) == (
+        "<Sweep 'heads': 12 changed runs per puzzle, takes activations from corrupted inputs>"
+    )
+    assert repr(sweeps.entry(net, 1, 2)) == (
+        "<Sweep 'entry': changed runs that depend on the puzzle, ablates>"
+    )
+    assert repr(sweeps.heads(net).changes(BACK_RANK)[5]) == (
+        "<SweepPoint head_output, layer=1, head=1>"
+    )
+    assert repr(sweeps.head_sets(net, [[(0, 1)]])).startswith("<Sweep 'head_sets': 1 changed run p")
 
 
 @pytest.mark.parametrize(("margin", "count"), [(0, 3 * 6), (1, 3 * 6 + 2 * 16), (2, 66)])
