@@ -19,6 +19,7 @@ from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike
 
 from leela_probe.figures.drawing import COLUMN, GREEN, PAGE, PURPLE, add_note, signed, style
 from leela_probe.positions.squares import NetSquare, to_board
@@ -43,7 +44,7 @@ def effect_boards(
     unit: str = "nats",
     what: str = "log-odds reduction",
 ) -> Figure:
-    """A diagram per layer: the effect on each square of one puzzle, largest one in the title.
+    """One diagram per layer: the effect at each square of one puzzle, the largest in the title.
 
     Args:
         table: rows of one puzzle with layer, square (as the network sees it) and effect.
@@ -108,31 +109,52 @@ def effect_boards(
 
 def draw_board(
     axes: Axes,
-    values: Float64[np.ndarray, " square"],
+    values: ArrayLike,
     board: chess.Board,
     *,
-    norm: FuncNorm,
+    norm: FuncNorm | None = None,
     arrows: Sequence[tuple[chess.Square, chess.Square]] = (),
     entries: Sequence[tuple[chess.Square, chess.Square]] = (),
     changed: Sequence[chess.Square] = (),
-    piece_size: float = 14,
+    piece_size: float = 14.0,
 ) -> None:
-    """Draws a board, its pieces and a coloured field a square on `axes`.
+    """Draws a board with its pieces and one coloured field per square on `axes`.
 
     Args:
         axes: to draw on; its limits, ticks and aspect are set.
-        values: 64 numbers by the network's squares; NaN is a grey field with a cross.
+        values: 64 numbers by the network's squares, or 8 ranks of 8 files, the mover's first rank
+            first; NaN is a grey field with a cross.
         board: the position; the side to move sits below.
-        norm: of `symmetric_norm`, shared by boards that are compared.
+        norm: of `symmetric_norm`, shared by boards that are compared; by default one that reaches
+            to the largest value.
         arrows: from and to squares of the chess board; several are numbered.
         entries: key and query squares of the chess board, for dashed arrows.
         changed: squares of the chess board that get a frame.
         piece_size: of the piece symbols, in points.
+
+    Raises:
+        ValueError: if there are not 64 values.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> from matplotlib.figure import Figure
+        >>> network, board = lp.load("bundled:planted"), chess.Board()
+        >>> pattern = network.capture([board], ["layer1.pattern"])["layer1.pattern"]
+        >>> figure = Figure()
+        >>> lp.draw_board(figure.subplots(), pattern[0, 0, chess.E2], board)
+        >>> figure.axes[0].get_xlim()
+        (0.0, 8.0)
     """
-    if values.shape != (64,):
-        raise ValueError(f"values has shape {values.shape}: a board takes 64 numbers")
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.shape not in ((64,), (8, 8)):
+        raise ValueError(
+            f"values has shape {numbers.shape}: a board takes 64 numbers, or 8 rows of 8"
+        )
+    if norm is None:
+        finite = np.abs(numbers[np.isfinite(numbers)])
+        norm = symmetric_norm(float(finite.max(initial=0.0)))
     colours = mpl.colormaps[_COLOURS]
-    for net_square, value in enumerate(values):
+    for net_square, value in enumerate(numbers.reshape(64)):
         square = to_board(NetSquare(net_square), board.turn)
         x, y = _place(square, board.turn)
         light = (chess.square_file(square) + chess.square_rank(square)) % 2 == 1

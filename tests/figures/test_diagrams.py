@@ -163,3 +163,22 @@ def test_wrong_tables_are_errors() -> None:
         effect_boards(table, WHITE, layers=[])
     with pytest.raises(ValueError, match=r"shape \(8,\)"):
         draw_board(Figure().add_subplot(), np.ones(8), WHITE, norm=symmetric_norm(1.0))
+
+
+@pytest.mark.parametrize("board", [WHITE, WHITE.mirror()], ids=["white", "black"])
+def test_ranks_of_files_and_lists_are_the_same_as_64_numbers(board: chess.Board) -> None:
+    values = np.random.default_rng(1).normal(size=64).astype(np.float32)
+    colours = []
+    for given in (values, values.reshape(8, 8), values.tolist()):
+        figure = Figure()
+        draw_board(figure.add_subplot(), given, board)
+        colours.append({name: field.get_facecolor() for name, field in fields(figure).items()})
+    assert colours[0] == colours[1] == colours[2]
+
+
+def test_colours_reach_to_the_largest_value_where_no_norm_is_given() -> None:
+    values = np.zeros(64)
+    values[3], values[4] = 0.25, np.nan
+    figure = Figure()
+    draw_board(figure.add_subplot(), values, WHITE)
+    assert fields(figure)["d1"].get_facecolor() == pytest.approx(colormaps["RdBu_r"](1.0))
