@@ -1,10 +1,12 @@
 """Proofs of mates by exhaustive search, and positions generated with such proofs.
 
-The work is done by `mates.c`, compiled on the spot with the machine's C compiler and kept in
-`training/build/` until the source changes. The GIL is released during calls, so threads help.
+The work is done in C (`library.c` and what it includes), compiled on the spot with the machine's
+C compiler and kept in `training/build/` until the sources change. The GIL is released during calls,
+so threads help.
 
 A mate in two is a first move after which there is a legal reply and every legal reply can be
-answered by mate at once.
+answered by mate at once; a mate in three one after which every reply can be answered by a mate in
+at most two.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
@@ -34,19 +37,26 @@ __all__ = [
     "NoCompilerError",
     "Split",
     "answers",
+    "check_stream",
     "generate",
+    "in_proportion",
     "is_held_out",
     "legal_moves",
     "library",
     "mates",
     "mates_in_one",
+    "mates_in_three",
     "record",
+    "source_hash",
     "verify",
 ]
 
 Split = Literal["train", "held-out"]
 
-_SOURCE = Path(__file__).with_name("mates.c")
+SOURCES = tuple(
+    Path(__file__).with_name(name)
+    for name in ("library.c", "rules.h", "records.h", "mates.c", "tactics.c")
+)
 _BUILD = Path(__file__).with_name("build")
 _COMPILERS = ("cc", "gcc", "clang")
 _OPTIONS = ("-std=c99", "-O3", "-shared", "-fPIC")  # no -march: the build may change machines
@@ -61,11 +71,14 @@ _REASONS = (
     "it has a mate in 2",
     "not every legal reply is answered by a mate",
     "there is no such kind",
+    "it has no mate in 3",
+    "it has a mate in 3",
+    "every legal reply is answered by a mate at once",
 )
 
 
 class NoCompilerError(RuntimeError):
-    """No C compiler was found, or it could not compile `mates.c`."""
+    """No C compiler was found, or it could not compile the sources."""
 
 
 class CertificateError(ValueError):
@@ -117,14 +130,38 @@ class Mix:
             >>> Mix().counts(101)
             [51, 10, 10, 10, 16, 4]
         """
-        parts = astuple(self)
-        if min(parts) < 0 or sum(parts) == 0:
-            raise ValueError(f"expected parts of which one at least is above 0, got {self}")
-        found = [total * part // sum(parts) for part in parts]
-        largest = sorted(range(len(parts)), key=lambda i: -(total * parts[i] % sum(parts)))
-        for index in largest[: total - sum(found)]:
-            found[index] += 1
-        return found
+        return in_proportion(astuple(self), total)
+
+
+def in_proportion(parts: Sequence[int], total: int) -> list[int]:
+    """So many whole things in these proportions, by largest remainder.
+
+    Example:
+        >>> in_proportion((1, 1, 2), 7)
+        [2, 2, 3]
+    """
+    if min(parts) < 0 or sum(parts) == 0:
+        raise ValueError(f"expected parts of which one at least is above 0, got {tuple(parts)}")
+    counts = [total * part // sum(parts) for part in parts]
+    largest = sorted(range(len(parts)), key=lambda i: -(total * parts[i] % sum(parts)))
+    for index in largest[: total - sum(counts)]:
+        counts[index] += 1
+    return counts
+
+
+def check_stream(*, seed: int, block: int, count: int, split: str) -> None:
+    """Refuse what no stream of blocks has.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    if split not in ("train", "held-out"):
+        raise ValueError(f"expected the split 'train' or 'held-out', got {split!r}")
+    if count < 0 or block < 0 or not 0 <= seed < 1 << 64:
+        raise ValueError(
+            "expected a seed from 0 to 2**64 - 1 and a block and a count from 0 up, "
+            f"got seed {seed}, block {block}, count {count}"
+        )
 
 
 def generate(
@@ -152,13 +189,7 @@ def generate(
         >>> np.bincount(block["kind"]).tolist()
         [50, 20, 10, 20]
     """
-    if split not in ("train", "held-out"):
-        raise ValueError(f"expected the split 'train' or 'held-out', got {split!r}")
-    if count < 0 or block < 0 or not 0 <= seed < 1 << 64:
-        raise ValueError(
-            "expected a seed from 0 to 2**64 - 1 and a block and a count from 0 up, "
-            f"got seed {seed}, block {block}, count {count}"
-        )
+    check_stream(seed=seed, block=block, count=count, split=split)
     found = np.zeros(count, records.RECORD)
     wanted = np.array((mix or Mix()).counts(count), np.int64)
     failed = library().mates_generate(
@@ -187,6 +218,19 @@ def mates_in_one(board: chess.Board) -> tuple[chess.Move, ...]:
     return _found(library().mates_one, board)
 
 
+def mates_in_three(board: chess.Board) -> tuple[chess.Move, ...]:
+    """Every move of a legal board that mates in two or three by force, not at once.
+
+    Where there is no faster mate these are the first moves of a mate in three.
+
+    Example:
+        >>> board = chess.Board("8/8/8/8/5K1k/8/8/6R1 w - - 0 1")
+        >>> mates(board).in_two, [move.uci() for move in mates_in_three(board)]
+        ((), ['g1a1', 'g1b1', 'g1c1', 'g1d1', 'g1e1'])
+    """
+    return _found(library().mates_three, board)
+
+
 def answers(board: chess.Board, first: chess.Move) -> dict[chess.Move, tuple[chess.Move, ...]]:
     """Every legal reply to a first move, with the moves that mate at once after it.
 
@@ -211,7 +255,7 @@ def answers(board: chess.Board, first: chess.Move) -> dict[chess.Move, tuple[che
 
 
 def legal_moves(board: chess.Board) -> tuple[chess.Move, ...]:
-    """The legal moves of a board by `mates.c`, for comparison with python-chess."""
+    """The legal moves of a board by `rules.h`, for comparison with python-chess."""
     return _found(library().mates_legal, board)
 
 
@@ -220,7 +264,7 @@ def record(board: chess.Board, *, kind: int | None = None, game: int = 0) -> np.
 
     Args:
         board: is not changed.
-        kind: index into `records.KINDS`; by default what the mates say: 1, 0 or 3.
+        kind: index into `records.KINDS`; by default what mates in one and two say: 1, 0 or 3.
         game: the family's number.
 
     Raises:
@@ -280,7 +324,7 @@ def is_held_out(claim: np.void) -> bool:
 
 @cache
 def library() -> ctypes.CDLL:
-    """`mates.c`, compiled if need be and loaded.
+    """`library.c`, compiled if need be and loaded.
 
     Raises:
         NoCompilerError: there is none, or it failed.
@@ -289,9 +333,11 @@ def library() -> ctypes.CDLL:
         raise NoCompilerError("records are little endian and this machine is not")
     loaded = ctypes.CDLL(str(_compiled()))
     pointer, number = ctypes.c_void_p, ctypes.c_int
-    for name in ("mates_legal", "mates_one", "mates_two"):
+    for name in ("mates_legal", "mates_one", "mates_two", "mates_three"):
         getattr(loaded, name).argtypes = [pointer, number, number, pointer]
-    loaded.mates_generate.argtypes = [ctypes.c_uint64, ctypes.c_uint64, number, pointer, pointer]
+    for name in ("mates_generate", "mates_generate_tactics"):
+        arguments = [ctypes.c_uint64, ctypes.c_uint64, number, pointer, pointer]
+        getattr(loaded, name).argtypes = arguments
     loaded.mates_record.argtypes = [pointer, number, number, pointer]
     loaded.mates_held_out.argtypes = [pointer, number]
     loaded.mates_init.restype = None
@@ -301,9 +347,14 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
+def source_hash() -> str:
+    """SHA-256 of the C sources, which decide what is generated."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
+
+
 def _compiled() -> Path:
-    source = _SOURCE.read_bytes()
-    key = hashlib.sha256(source + repr((_OPTIONS, sys.platform, platform.machine())).encode())
+    how = repr((source_hash(), _OPTIONS, sys.platform, platform.machine()))
+    key = hashlib.sha256(how.encode())
     target = _BUILD / f"mates-{key.hexdigest()[:16]}.so"
     if target.exists():
         return target
@@ -317,7 +368,7 @@ def _compiled() -> Path:
     handle, name = tempfile.mkstemp(suffix=".tmp", dir=_BUILD)
     os.close(handle)
     try:
-        command = [compiler, *_OPTIONS, "-o", name, str(_SOURCE)]
+        command = [compiler, *_OPTIONS, "-o", name, str(SOURCES[0])]
         ran = subprocess.run(command, capture_output=True, text=True)
         if ran.returncode:
             raise NoCompilerError(f"`{' '.join(command)}` failed:\n{ran.stderr}")

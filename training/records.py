@@ -3,7 +3,7 @@
 Everything is in the view of the side to move, which plays up the board as in Leela's planes: with
 black to move the board is colour-mirrored, a8 becomes a1.
 
-Columns of `RECORD`, which is what `mates.c` writes:
+Columns of `RECORD`, which is what `records.h` writes:
 
 - `pieces`: bitboards of the own P N B R Q K, then of theirs; a1 is bit 0, h8 bit 63.
 - `kind`: one of `KINDS` by number. `outcome`: 0 win, 1 draw or unknown, 2 loss.
@@ -26,11 +26,18 @@ import numpy as np
 
 __all__ = [
     "CHECK",
+    "DEFENCE",
     "FEWEST_REPLIES",
     "GREEDY",
     "KINDS",
+    "LONG_DEFENCE",
     "MATE",
+    "MATE_IN_1",
+    "MATE_IN_2",
+    "MATE_IN_3",
     "MOST_MOVES",
+    "NO_MATE",
+    "NO_MATE_IN_3",
     "RECORD",
     "STRONG",
     "board",
@@ -55,10 +62,19 @@ RECORD = np.dtype(
         ("target", "u1", (MOST_MOVES,)),
     ]
 )
-KINDS = ("mate in 2", "mate in 1", "defence", "no mate")
-OUTCOMES = (0, 0, 2, 1)  # of each kind
+KINDS = (
+    "mate in 2",
+    "mate in 1",
+    "defence",
+    "no mate",  # in 1 or 2
+    "mate in 3",
+    "long defence",  # after the first move of a mate in 3
+    "no mate in 3",
+)
+MATE_IN_2, MATE_IN_1, DEFENCE, NO_MATE, MATE_IN_3, LONG_DEFENCE, NO_MATE_IN_3 = range(len(KINDS))
+OUTCOMES = (0, 0, 2, 1, 0, 2, 1)  # of each kind
 
-STRONG = 1  # a move of the strong teacher: the key, a mate, a reply that leaves the fewest mates
+STRONG = 1  # of the strong teacher: the key, a mate, a reply that leaves the fewest mates in 1
 GREEDY = 2  # a move of the greedy teacher, who sees one ply
 CHECK = 4  # gives check
 MATE = 8  # mates at once

@@ -440,7 +440,7 @@ def test_any_mix_is_filled():
 def test_blocks_on_disk_go_on_where_they_were_cut_off(tmp_path):
     how = {"count": 250, "seed": 4, "block_size": 100}
     *_, last = generate.blocks(tmp_path, **how)
-    assert (last.done, last.made, last.mates_in_two) == (250, 250, 125)
+    assert (last.done, last.made, last.mates) == (250, 250, 125)
     paths = sorted(tmp_path.glob("block-*.npy"))
     assert [len(np.load(path, allow_pickle=False)) for path in paths] == [100, 100, 50]
     first = paths[1].read_bytes()
