@@ -157,7 +157,7 @@ def test_without_a_command_the_help_is_shown(run):
         (["random", "attention", "a.onnx"], "expected a name that ends in .pb.gz"),
         (["filter", "DUMP"], "Missing option"),
         (["filter", "DUMP", "NETS", "--preset", "x"], "'x' is none of default, jenner2024"),
-        (["filter", "DUMP", "NETS", "--hard", "2"], "Invalid value for '--hard'"),
+        (["filter", "DUMP", "NETS", "--max-weak-first", "2"], "value for '--max-weak-first'"),
         (["filter", "DUMP", "NETS", "--weak-history", "x"], "'x' is none of filled, known"),
         (["filter", "DUMP", "NETS", "--workers", "-1"], "Invalid value for '--workers'"),
         (["corrupt", "DUMP", "NETS", "--kinds", "add,x"], "'x' is none of remove, add, move"),
@@ -472,7 +472,14 @@ def test_presets_to_write_are_all_that_there_are(run):
 
 
 def test_filter_and_corrupt_make_a_funnel_of_every_row(run, tmp_path, networks):
-    thresholds = ("--hard", "0.5", "--correct", "0.004", "--forcing", "0.05")
+    thresholds = (
+        "--max-weak-first",
+        "0.5",
+        "--min-strong-solver",
+        "0.004",
+        "--min-weak-reply",
+        "0.05",
+    )
     result = run("filter", SAMPLE, *networks, *thresholds, "--out", "filtered.parquet")
     assert (result.returncode, result.stderr) == (0, "")
     shown = {
@@ -481,19 +488,27 @@ def test_filter_and_corrupt_make_a_funnel_of_every_row(run, tmp_path, networks):
     table = pd.read_parquet(tmp_path / "filtered.parquet")
     assert sum(shown.values()) == len(table) == 40
     counted = table["verdict"].value_counts().to_dict()
-    assert {name: count for name, count in shown.items() if count} == counted
+    assert shown == counted
     assert counted["kept"] > 0
     assert list(table)[:8] == [
         "puzzle_id", "fen", "moves", "verdict", "weak_p1", "strong_min_player", "weak_p2",
         "target_pattern",
     ]  # fmt: skip
-    assert "weak network: first move not below 0.5" in result.stdout
+    assert "the strong network gives a solver's move 0.004 or less" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
     manifest = json.loads((tmp_path / "filtered.parquet.manifest.json").read_text())
-    assert manifest["counts"] == shown
+    assert {name: count for name, count in manifest["counts"].items() if count} == shown
     assert manifest["options"]["criteria"]["forcing"] == 0.05
 
-    loose = ("--log-odds", "1", "--value", "0.001", "--probability", "0.5", "--no-kings")
+    loose = (
+        "--max-weak-drop",
+        "1",
+        "--min-value-drop",
+        "0.001",
+        "--max-strong-first",
+        "0.5",
+        "--no-kings",
+    )
     result = run("corrupt", "filtered.parquet", *networks, *loose, "--out", "pairs.csv")
     assert (result.returncode, result.stderr) == (0, "")
     pairs = pd.read_csv(tmp_path / "pairs.csv")
@@ -545,14 +560,23 @@ def test_a_file_of_other_verdicts_is_not_corrupted(run, tmp_path, networks):
 def test_corrupt_says_what_is_no_favourite_and_takes_it_when_told(run, tmp_path, networks):
     rows = SAMPLE.read_text().splitlines()[:4]
     (tmp_path / "dump.csv").write_text("\n".join(rows) + "\n")
-    loose = ("--log-odds", "5", "--value", "0.0005", "--probability", "0.95", "--kinds", "remove")
-    loose = (*loose, "--divergence", "0.69")
+    loose = (
+        "--max-weak-drop",
+        "5",
+        "--min-value-drop",
+        "0.0005",
+        "--max-strong-first",
+        "0.95",
+        "--kinds",
+        "remove",
+    )
+    loose = (*loose, "--max-weak-divergence", "0.69")
     result = run("corrupt", "dump.csv", *networks, *loose, "--out", "p.csv")
-    assert re.search(r"^ *1 .*%  not_favourite +another move is the strong", result.stdout, re.M)
+    assert re.search(r"^ *1 .*%  not_favourite +the strong network likes", result.stdout, re.M)
     result = run("corrupt", "dump.csv", *networks, *loose, "--any-first-move", "--out", "q.csv")
     assert (result.returncode, result.stderr) == (0, "")
     said = " ".join(result.stdout.split())
-    assert "0 0.0% not_favourite" in said
+    assert "not_favourite" not in said.partition("no row: ")[0]
     assert "not correct (strong network: first move not above 0.5)" in said
     facts = json.loads((tmp_path / "q.csv.manifest.json").read_text())["facts"]["clean_boards"]
     assert facts["found"] >= facts["not_correct"] > 0

@@ -1,4 +1,4 @@
-"""The subcommand `leela-probe calibrate`: the experiments on networks whose look-ahead is known."""
+"""The command `leela-probe calibrate`: the experiments on networks whose look-ahead is known."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leela_probe.commands import options, terminal
+from leela_probe.commands.registration import Command
 from leela_probe.files import bundled
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-__all__ = ["calibrate"]
+__all__ = ["COMMAND", "calibrate"]
 
-_WANTED = "What is wanted"
 _PLAYED = 0.5  # networks that give the first moves less would play others
 
 
@@ -28,32 +28,27 @@ def calibrate(
     ],
     seeds: Annotated[
         int,
-        typer.Option(
-            help="Random networks, for the false alarms; a quarter as many of other kinds.",
+        options.what(
+            "Take N random networks for the false alarms, and a quarter as many of other kinds.",
             min=1,
             metavar="N",
-            rich_help_panel=_WANTED,
         ),
     ] = 20,
     puzzles: Annotated[
-        int,
-        typer.Option(
-            help="Puzzles for each planted network.", min=10, metavar="N", rich_help_panel=_WANTED
-        ),
+        int, options.what("Make N puzzles for each planted network.", min=10, metavar="N")
     ] = 200,
     seed: Annotated[
-        int,
-        typer.Option(help="Of networks and puzzles.", min=0, metavar="N", rich_help_panel=_WANTED),
+        int, options.what("Seed for the networks and puzzles.", min=0, metavar="N")
     ] = 0,
     networks: Annotated[
         list[str] | None,
         typer.Option(
             "--network",
-            help="A network whose truth is not known, on random captures of a knight; can be "
-            "given several times.",
+            help="Also take a network whose truth is not known, on random captures of a knight; "
+            "can be given several times.",
             show_default=False,
             metavar="NAME=FILE",
-            rich_help_panel=_WANTED,
+            rich_help_panel="What is done",
         ),
     ] = None,
     overwrite: options.Overwrite = False,
@@ -62,13 +57,13 @@ def calibrate(
 
     Networks with a planted mechanism show what is found and with how many
     puzzles, those with nothing to find how often something is found all the
-    same. Killed and started again it goes on where it was.
+    same. Stopped and started again, it goes on where it was.
 
     Two experiments are left out: a probe finds the third move's square in any
     network here, since in these puzzles it follows from the first move's, and
     the heads of single pieces need longer lines.
     """
-    from leela_probe.commands import findings
+    from leela_probe.commands import outputs
     from leela_probe.files import store
     from leela_probe.organisms import calibration
 
@@ -76,15 +71,15 @@ def calibrate(
     if not out.parent.is_dir():
         raise FileNotFoundError(f"the folder {str(out.parent)!r} is not there: make it first")
     out.mkdir(exist_ok=True)
-    with terminal.stage("calibrate") as told:
+    with terminal.stage("calibrate") as progress:
         finished = calibration.calibrate(
-            out, wanted, puzzles=puzzles, overwrite=overwrite, progress=told
+            out, wanted, puzzles=puzzles, overwrite=overwrite, progress=progress
         )
     import pandas as pd
 
     table = calibration.summary(pd.read_parquet(finished.path))
     written = out / "summary.csv"
-    findings.write_table(
+    outputs.write_table(
         table,
         written,
         name="calibrate summary",
@@ -99,6 +94,13 @@ def calibrate(
     for line in _first_moves(table):
         console.print(line)
     print(f"wrote {finished.path}, {written} and {store.manifest_path(written).name}")
+
+
+COMMAND = Command(
+    name="calibrate",
+    run=calibrate,
+    examples=("leela-probe calibrate --out calibration --seeds 20",),
+)
 
 
 _LEGEND = """\

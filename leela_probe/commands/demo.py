@@ -1,72 +1,79 @@
-"""The subcommand `leela-probe demo`: the whole study at small size, with what comes along."""
+"""The command `leela-probe demo`: the whole study at small size, with what ships."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from leela_probe.commands import options, reproduce
+from leela_probe.commands.groups import CriteriaOptions, SearchOptions
+from leela_probe.commands.registration import Command
 
-__all__ = ["EXAMPLE", "LIMIT", "demo"]
-
-EXAMPLE = "Example:\n\nleela-probe demo --out demo"
+__all__ = ["COMMAND", "LIMIT", "demo"]
 
 LIMIT = 360
 """Puzzles of a demonstration, so that it takes less than five minutes on two cores."""
 
-_WANTED = "What is wanted"
-_Forcing = Annotated[
-    float,
-    typer.Option(
-        help="Weak network's answer is above this.",
-        metavar="P",
-        min=0,
-        max=1,
-        rich_help_panel=_WANTED,
-    ),
-]
-_Folder = Annotated[Path, typer.Option(help="The folder for everything.", metavar="DIR")]
-_Dump = Annotated[
-    Path,
-    typer.Option(
-        help="Other puzzles.", metavar="DUMP", callback=options.file, rich_help_panel=_WANTED
-    ),
-]
-_Strong = Annotated[
-    Path,
-    typer.Option(
-        help="Another network.", metavar="NET", callback=options.file, rich_help_panel=_WANTED
-    ),
-]
-_Weak = Annotated[
-    Path,
-    typer.Option(
-        help="Another weak network.", metavar="NET", callback=options.file, rich_help_panel=_WANTED
-    ),
-]
-_Limit = Annotated[
-    int, typer.Option(help="The first N puzzles.", min=1, metavar="N", rich_help_panel=_WANTED)
-]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Thresholds(CriteriaOptions):
+    min_weak_reply: Annotated[
+        float | None,
+        options.what(
+            "Forcing: the weak network gives the reply to the first move more than P.",
+            min=0,
+            max=1,
+            metavar="P",
+        ),
+    ] = 0.0
 
 
 def demo(
-    out: _Folder,
-    dump: _Dump = Path("bundled:mates"),
-    strong: _Strong = Path("bundled:strong"),
-    weak: _Weak = Path("bundled:weak"),
-    limit: _Limit = LIMIT,
-    hard: options.Hard = None,
-    correct: options.Correct = None,
-    forcing: _Forcing = 0.0,
-    log_odds: options.LogOdds = None,
-    value: options.Value = None,
-    probability: options.Probability = None,
-    divergence: options.Divergence = None,
-    workers: options.Workers = None,
+    out: Annotated[Path, typer.Option(help="The folder for everything.", metavar="DIR")],
+    dump: Annotated[
+        Path,
+        typer.Option(
+            help="Take other puzzles.",
+            metavar="DUMP",
+            callback=options.puzzle_file,
+            rich_help_panel="What is done",
+        ),
+    ] = Path("bundled:mates"),
+    strong: Annotated[
+        Path,
+        typer.Option(
+            help="Take another strong network.",
+            metavar="NET",
+            callback=options.network_file,
+            rich_help_panel="What is done",
+        ),
+    ] = Path("bundled:strong"),
+    weak: Annotated[
+        Path,
+        typer.Option(
+            help="Take another weak network.",
+            metavar="NET",
+            callback=options.network_file,
+            rich_help_panel="What is done",
+        ),
+    ] = Path("bundled:weak"),
+    limit: Annotated[int, options.what("Take the first N puzzles.", min=1, metavar="N")] = LIMIT,
+    workers: Annotated[
+        int | None,
+        options.run(
+            "Feed the networks from N processes.",
+            default="one per core, minus one",
+            min=0,
+            metavar="N",
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
+    *,
+    thresholds: _Thresholds,
+    search: SearchOptions,
 ) -> None:
     """See the whole method work within five minutes, with the networks that come along.
 
@@ -74,20 +81,15 @@ def demo(
     the mate comes after every one. Their lines have three plies, so that the
     experiment with the heads of single pieces, which needs five, has no puzzles.
     """
-    from leela_probe.puzzles import criteria, partners
     from leela_probe.study.study import Study
 
-    thresholds = reproduce.given(hard=hard, correct=correct, forcing=forcing)
-    scores = reproduce.given(
-        log_odds=log_odds, value=value, probability=probability, divergence=divergence
-    )
     study = Study(
         dump=dump,
         strong=strong,
         weak=weak,
         out=out,
-        criteria=dataclasses.replace(criteria.PRESETS["default"], **thresholds),
-        search=dataclasses.replace(partners.PRESETS["default"], **scores),
+        criteria=thresholds.criteria("default"),
+        search=search.search("default"),
         share=0.3,
         limit=limit,
         minimum=10,
@@ -97,3 +99,6 @@ def demo(
         workers=workers,
     )
     reproduce.perform(study, overwrite=overwrite)
+
+
+COMMAND = Command(name="demo", run=demo, examples=("leela-probe demo --out demo",))

@@ -1,4 +1,4 @@
-"""The subcommand `leela-probe golden`: the published values of the paper's networks, one by one."""
+"""The command `leela-probe golden`: the published values of the paper's networks, one by one."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leela_probe.commands import options, terminal
+from leela_probe.commands.registration import Command
 
 if TYPE_CHECKING:
     from leela_probe.golden.golden_checks import Check
 
-__all__ = ["EXAMPLE", "golden"]
-
-EXAMPLE = "Example:\n\nleela-probe golden --strong lc0.onnx --weak LD2.onnx"
-
-_Strong = Annotated[
-    Path | None, typer.Option(help="lc0.onnx of the paper.", metavar="NET", callback=options.file)
-]
-_Weak = Annotated[
-    Path | None, typer.Option(help="LD2.onnx of the paper.", metavar="NET", callback=options.file)
-]
+__all__ = ["COMMAND", "golden"]
 
 
 def golden(
-    strong: _Strong = None,
-    weak: _Weak = None,
-    device: options.Device = "cpu",
-    every: Annotated[bool, typer.Option("--all", help="List every value that passes too.")] = False,
+    strong: Annotated[
+        Path | None,
+        typer.Option(help="lc0.onnx of the paper.", metavar="NET", callback=options.file),
+    ] = None,
+    weak: Annotated[
+        Path | None,
+        typer.Option(help="LD2.onnx of the paper.", metavar="NET", callback=options.file),
+    ] = None,
+    device: Annotated[
+        str, options.run("Run torch on cpu, cuda or cuda:1.", metavar="NAME")
+    ] = "cpu",
+    every: Annotated[bool, options.flag("--all", "List every value that passes too.")] = False,
 ) -> None:
     """Check the published values of the paper's own networks: pass or fail.
 
@@ -55,6 +55,13 @@ def golden(
         console.print(values.WHERE, soft_wrap=True)
     if FAIL in states:
         raise typer.Exit(1)
+
+
+COMMAND = Command(
+    name="golden",
+    run=golden,
+    examples=("leela-probe golden", "leela-probe golden --strong lc0.onnx --weak LD2.onnx"),
+)
 
 
 def _told(checks: Iterable[Check], every: bool) -> Iterator[Check]:

@@ -21,17 +21,21 @@ from leela_probe.commands import options, terminal
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
+    from leela_probe.positions.planes import History
     from leela_probe.puzzles.criteria import Criteria
     from leela_probe.puzzles.partners import Search
 
 __all__ = [
+    "BatchOptions",
     "CascadeOptions",
     "CriteriaOptions",
     "DeviceOptions",
     "HeadOptions",
+    "HistoryOptions",
     "IntervalOptions",
     "NetworkOptions",
     "NetworkPairOptions",
+    "PuzzleOptions",
     "SearchOptions",
     "spread",
 ]
@@ -110,8 +114,8 @@ class DeviceOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CascadeOptions(DeviceOptions):
-    """How two networks judge a stream of puzzles."""
+class BatchOptions(DeviceOptions):
+    """Where and how many positions at once a network runs."""
 
     batch_size: Annotated[
         int | None,
@@ -119,6 +123,12 @@ class CascadeOptions(DeviceOptions):
             "Run at most N positions at once.", default="as suits the device", min=1, metavar="N"
         ),
     ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeOptions(BatchOptions):
+    """How two networks judge a stream of puzzles."""
+
     workers: Annotated[
         int | None,
         options.run(
@@ -128,6 +138,10 @@ class CascadeOptions(DeviceOptions):
             metavar="N",
         ),
     ] = None
+
+    def positions_at_once(self) -> int:
+        """The batch size where networks only judge positions."""
+        return 256 if self.batch_size is None else self.batch_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +265,59 @@ class NetworkPairOptions:
 
 
 # Puzzles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryOptions:
+    """What two networks see of the positions before a board; not given, the preset decides."""
+
+    weak_history: Annotated[
+        str | None,
+        options.what(
+            "History planes of the weak network: filled, known, current or jenner2024-weak.",
+            default="filled",
+            metavar="KIND",
+        ),
+    ] = None
+    strong_history: Annotated[
+        str | None,
+        options.what(
+            "History planes of the strong network: the same choices.",
+            default="filled",
+            metavar="KIND",
+        ),
+    ] = None
+
+    def weak(self) -> History | None:
+        """The kind of history of the weak network, if one is given."""
+        return options.history(self.weak_history, "--weak-history")
+
+    def strong(self) -> History | None:
+        """The kind of history of the strong network, if one is given."""
+        return options.history(self.strong_history, "--strong-history")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PuzzleOptions:
+    """Which puzzles of a table are taken, and what stands for the positions before them."""
+
+    history: Annotated[
+        str, options.what("History planes: filled, known or current.", metavar="KIND")
+    ] = "filled"
+    limit: Annotated[
+        int | None, options.what("Take only the first N puzzles.", min=1, metavar="N")
+    ] = None
+
+    def kind_of_history(self) -> History:
+        """The kind of history planes.
+
+        Raises:
+            typer.BadParameter: if there is no such kind.
+        """
+        from leela_probe.positions.planes import History
+
+        kinds = (History.FILLED, History.KNOWN, History.CURRENT)
+        return History(options.choice(self.history, [kind.value for kind in kinds], "--history"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

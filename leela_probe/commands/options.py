@@ -10,18 +10,24 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from leela_probe.positions.planes import History
 
 __all__ = [
     "DTYPES",
     "choice",
+    "choices",
     "conditions",
+    "control",
     "entry",
     "file",
     "flag",
     "head",
+    "history",
     "network_file",
     "numbers",
     "override",
@@ -50,6 +56,28 @@ def choice(value: str, allowed: Iterable[object], option: str) -> str:
             f"{value!r} is none of {', '.join(names)}", param_hint=repr(option)
         )
     return value
+
+
+def choices(text: str, allowed: Sequence[str], option: str) -> tuple[str, ...]:
+    """The values of a list such as add,move, if each is one of those allowed.
+
+    Raises:
+        typer.BadParameter: listing those, if one is not.
+    """
+    return tuple(choice(name.strip(), allowed, option) for name in text.split(","))
+
+
+def history(name: str | None, option: str) -> History | None:
+    """The kind of history of that name; None where none is given.
+
+    Raises:
+        typer.BadParameter: listing those there are, if there is no such kind.
+    """
+    if name is None:
+        return None
+    from leela_probe.positions.planes import History
+
+    return History(choice(name, [kind.value for kind in History], option))
 
 
 def input_format(number: int | None, option: str) -> int | None:
@@ -236,8 +264,8 @@ def what(
     *names: str,
     default: str | None = None,
     metavar: str | None = None,
-    min: float | None = None,
-    max: float | None = None,
+    min: int | float | None = None,
+    max: int | float | None = None,
 ) -> Any:
     """An option that changes what is computed."""
     return _option(help, names, default, metavar, min, max, "What is done")
@@ -248,11 +276,16 @@ def run(
     *names: str,
     default: str | None = None,
     metavar: str | None = None,
-    min: float | None = None,
-    max: float | None = None,
+    min: int | float | None = None,
+    max: int | float | None = None,
 ) -> Any:
     """An option that changes how it is computed."""
     return _option(help, names, default, metavar, min, max, "How it runs")
+
+
+def control(help: str, *, metavar: str, min: int) -> Any:
+    """An option for what a result is held against."""
+    return _option(help, (), None, metavar, min, None, "Controls")
 
 
 def threshold(help: str, *, default: str) -> Any:
@@ -270,8 +303,8 @@ def _option(
     names: Sequence[str],
     default: str | None,
     metavar: str | None,
-    least: float | None,
-    most: float | None,
+    least: int | float | None,
+    most: int | float | None,
     panel: str,
 ) -> Any:
     return typer.Option(
@@ -292,7 +325,6 @@ def _else(default: str, help: str, **more: Any) -> Any:
 
 _WANTED = "What is wanted"
 _RUNNING = "How it runs"
-_THRESHOLD: dict[str, Any] = {"metavar": "P", "min": 0, "max": 1, "rich_help_panel": _WANTED}
 
 # Networks
 
@@ -301,7 +333,7 @@ Net = Annotated[
     typer.Argument(
         help="An .onnx file, or a .pb.gz or .pb, which lc0 converts; or bundled:strong.",
         metavar="NET",
-        callback=file,
+        callback=network_file,
     ),
 ]
 Device = Annotated[
@@ -320,72 +352,9 @@ Format = Annotated[
     int | None,
     _else("as the file says", "1 to 5, 132 or 133.", metavar="N", rich_help_panel=_RUNNING),
 ]
-TakenPolicyHead = Annotated[
-    str | None,
-    _else(
-        "vanilla",
-        "Of several in a .pb.gz: vanilla, optimistic, soft, opponent.",
-        metavar="NAME",
-        rich_help_panel=_RUNNING,
-    ),
-]
-TakenValueHead = Annotated[
-    str | None,
-    _else(
-        "winner",
-        "Of several in a .pb.gz: winner, q, st.",
-        metavar="NAME",
-        rich_help_panel=_RUNNING,
-    ),
-]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace a finished output.", rich_help_panel=_RUNNING)
+    bool, flag("--overwrite", "Replace what is there already.", panel="How it runs")
 ]
-
-Sites = Annotated[
-    bool,
-    typer.Option(
-        "--sites",
-        help="List the named activations: a kind an entry on a terminal; elsewhere nothing but "
-        "all of them, a line each, between tabs.",
-    ),
-]
-
-Fen = Annotated[str | None, typer.Option(help="The position to evaluate.", metavar="FEN")]
-Moves = Annotated[
-    str, typer.Option(help="Moves played from it: 'e2e4 c7c5'.", metavar="UCI", show_default=False)
-]
-Positions = Annotated[
-    Path | None,
-    typer.Option(
-        help="A file with FEN or FEN|uci uci a line, # before comments; - reads standard input.",
-        metavar="FILE",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
-Top = Annotated[int, typer.Option(help="How many moves the table shows.", min=1, metavar="N")]
-
-Source = Annotated[
-    Path,
-    typer.Argument(
-        help="A .pb.gz or .pb file, or bundled:strong.", metavar="IN.pb.gz", callback=file
-    ),
-]
-Target = Annotated[Path, typer.Argument(help="The file to make.", metavar="OUT.onnx")]
-PolicyHead = Annotated[str, typer.Option(help="Which policy head to take.", metavar="NAME")]
-ValueHead = Annotated[str, typer.Option(help="Which value head to take.", metavar="NAME")]
-
-ArchitecturePreset = Annotated[
-    str,
-    typer.Argument(
-        help="The architecture: classical, se-convolution, attention, multihead, ...; a wrong name "
-        "gets the list.",
-        metavar="PRESET",
-    ),
-]
-NetworkTarget = Annotated[Path, typer.Argument(help="The file to make.", metavar="OUT.pb.gz")]
-Seed = Annotated[int, typer.Option(help="Of the random numbers.", min=0, metavar="N")]
-WrittenFormat = Annotated[int, typer.Option(help="1 to 5, 132 or 133.", metavar="N")]
 
 # Puzzles
 
@@ -394,172 +363,27 @@ Dump = Annotated[
     typer.Argument(
         help="Lichess puzzles: .csv, .csv.zst or .parquet; or bundled:mates.",
         metavar="DUMP",
-        callback=file,
+        callback=puzzle_file,
     ),
 ]
 Puzzles = Annotated[
     Path,
     typer.Argument(
-        help="What the filter wrote, or a puzzle dump.", metavar="PUZZLES", callback=file
+        help="What filter wrote, or a puzzle dump, or bundled:mates.",
+        metavar="PUZZLES",
+        callback=puzzle_file,
     ),
 ]
-Strong = Annotated[
+FilteredPuzzles = Annotated[
     Path,
-    typer.Option(help="The network whose look-ahead is in question.", metavar="NET", callback=file),
-]
-Weak = Annotated[
-    Path, typer.Option(help="The network that must not see it.", metavar="NET", callback=file)
-]
-StrongFormat = Annotated[
-    int | None,
-    _else(
-        "as its file says",
-        "Strong network's input format: 1 to 5, 132, 133.",
-        metavar="N",
-        rich_help_panel=_RUNNING,
-    ),
-]
-WeakFormat = Annotated[
-    int | None,
-    _else(
-        "as its file says",
-        "Weak network's input format: 1 to 5, 132, 133.",
-        metavar="N",
-        rich_help_panel=_RUNNING,
+    typer.Argument(
+        help="What filter or corrupt wrote; or bundled:planted-puzzles.",
+        metavar="PUZZLES",
+        callback=puzzle_file,
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The table to write: .parquet or .csv.", metavar="FILE")]
-Preset = Annotated[
-    str,
-    typer.Option(
-        help="default, or jenner2024: the paper's inputs.", metavar="NAME", rich_help_panel=_WANTED
-    ),
-]
-WeakHistory = Annotated[
-    str | None,
-    _else(
-        "filled",
-        "filled, known, current or jenner2024-weak.",
-        metavar="KIND",
-        rich_help_panel=_WANTED,
-    ),
-]
-StrongHistory = Annotated[
-    str | None,
-    _else("filled", "The same for the strong network.", metavar="KIND", rich_help_panel=_WANTED),
-]
-BatchSize = Annotated[
-    int,
-    typer.Option(
-        help="Positions that go through a network at once.",
-        metavar="N",
-        min=1,
-        rich_help_panel=_RUNNING,
-    ),
-]
-Workers = Annotated[
-    int | None,
-    _else(
-        "one a core but one",
-        "Processes that feed the networks.",
-        metavar="N",
-        min=0,
-        rich_help_panel=_RUNNING,
-    ),
-]
-
-Hard = Annotated[
-    float | None, _else("0.05", "Weak network's first move is below this.", **_THRESHOLD)
-]
-Correct = Annotated[
-    float | None, _else("0.5", "Strong network's solver moves are above this.", **_THRESHOLD)
-]
-Forcing = Annotated[
-    float | None, _else("0.7", "Weak network's answer is above this.", **_THRESHOLD)
-]
-Plies = Annotated[
-    int | None, _else("3", "The shortest solution.", metavar="N", min=1, rich_help_panel=_WANTED)
-]
-AllPlies = Annotated[
-    bool,
-    typer.Option(
-        "--all-plies", help="Compute every probability of every puzzle.", rich_help_panel=_RUNNING
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(help="Only the first N rows.", min=1, metavar="N", rich_help_panel=_WANTED),
-]
-Sample = Annotated[
-    int | None,
-    typer.Option(
-        help="Only N of the rows, drawn at random.", min=1, metavar="N", rich_help_panel=_WANTED
-    ),
-]
-SampleSeed = Annotated[
-    int,
-    typer.Option("--seed", help="Of the sample.", min=0, metavar="N", rich_help_panel=_WANTED),
-]
-
-LogOdds = Annotated[
-    float | None,
-    _else("0.2", "Weak network's log odds fall by less.", metavar="NATS", rich_help_panel=_WANTED),
-]
-Value = Annotated[
-    float | None,
-    _else("0.1", "Strong network's W - L falls by more.", metavar="Q", rich_help_panel=_WANTED),
-]
-Probability = Annotated[
-    float | None, _else("0.1", "Strong network's first move is below this.", **_THRESHOLD)
-]
-Divergence = Annotated[
-    float | None,
-    _else(
-        "0.2",
-        "Weak network's policy is no farther.",
-        metavar="NATS",
-        min=0,
-        rich_help_panel=_WANTED,
-    ),
-]
-Keep = Annotated[
-    int,
-    typer.Option(
-        help="How many partners, the nearest first.", metavar="N", min=1, rich_help_panel=_WANTED
-    ),
-]
-Kinds = Annotated[
-    str, typer.Option(help="Classes of change, by commas.", metavar="LIST", rich_help_panel=_WANTED)
-]
-NoKings = Annotated[bool, typer.Option("--no-kings", help="Move no king.", rich_help_panel=_WANTED)]
-NoLineSquares = Annotated[
-    bool,
-    typer.Option(
-        "--no-line-squares", help="Change no square of the solution.", rich_help_panel=_WANTED
-    ),
-]
-NoThirdMover = Annotated[
-    bool,
-    typer.Option("--no-third-mover", help="Leave the third move's piece.", rich_help_panel=_WANTED),
-]
-AnyFirstMove = Annotated[
-    bool,
-    typer.Option(
-        "--any-first-move",
-        help="Take puzzles too whose first move is not the strong network's favourite.",
-        rich_help_panel=_WANTED,
-    ),
-]
-Verdicts = Annotated[
-    str,
-    typer.Option(
-        "--verdict",
-        help="Puzzles of these verdicts, by commas.",
-        metavar="LIST",
-        rich_help_panel=_WANTED,
-    ),
-]
-
+Preset = Annotated[str, what("default, or jenner2024 for the paper's inputs.", metavar="NAME")]
 # Effects, their statistics and figures
 
 Effects = Annotated[Path, typer.Argument(help="What patch has written.", metavar="EFFECTS")]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
+    name="patch",
     help="Change activations and measure what it does to the first move.",
     no_args_is_help=True,
     add_completion=False,

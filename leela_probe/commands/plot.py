@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
+    name="plot",
     help="Draw figures of effects, for print: .pdf, .png or .svg.",
     no_args_is_help=True,
     add_completion=False,
@@ -84,14 +85,14 @@ def layers(
     if draws is not None and squares != "max":
         raise typer.BadParameter("belongs to --squares max", param_hint="'--draws'")
     _claim(out, table, overwrite)
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.experiments import effect_figures
     from leela_probe.figures import figures
     from leela_probe.statistics import stats
 
     rows = _read(given)
     only = given["where"].get("category")
-    exploded = selections.by_category(rows, prioritised=prioritise, only=only)
+    exploded = effects_selection.by_category(rows, prioritised=prioritise, only=only)
     present = list(dict.fromkeys(exploded["category"]))
     if categories is None:
         wanted = effect_figures.categories_shown(exploded)
@@ -105,9 +106,9 @@ def layers(
         found = stats.layer_curves(exploded, squares=squares, **settings)
     else:
         found = _against_equal_draws(rows, exploded, draws, prioritise, settings)
-    unit, what = selections.unit(rows)
+    unit, what = effects_selection.unit(rows)
     figure = figures.layer_curves(
-        selections.in_words(found, rows),
+        effects_selection.in_words(found, rows),
         unit=unit,
         what=what,
         categories=None if categories in (None, "all") else wanted,
@@ -135,7 +136,7 @@ def heads(
     """Mean effect of each head, the largest tested against the number of heads."""
     given = _given("heads", locals())
     _claim(out, table, overwrite)
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.figures import figures
     from leela_probe.statistics import comparisons, stats
 
@@ -151,9 +152,9 @@ def heads(
         rows, by=places, confidence=confidence, resamples=min(resamples, 2000), seed=seed
     )
     found = tests.merge(intervals[[*places, "low", "high", "interval"]], on=places)
-    unit, what = selections.unit(rows)
+    unit, what = effects_selection.unit(rows)
     figure = figures.head_map(
-        selections.in_words(found, rows), unit=unit, what=what, top=top, p="p_max_t"
+        effects_selection.in_words(found, rows), unit=unit, what=what, top=top, p="p_max_t"
     )
     _write(figure, found, rows, given)
 
@@ -206,7 +207,7 @@ def percentiles(
     options.choice(by, ("label", "control", "category", "layer"), "--by")
     ends = _zoom(zoom)
     _claim(out, table, overwrite)
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.experiments import effect_figures
     from leela_probe.figures import figures
     from leela_probe.statistics import stats
@@ -234,16 +235,16 @@ def percentiles(
             f"the table has {rows['layer'].nunique()} layers, of which a curve shows one: choose "
             "it with --layer"
         )
-    each = selections.at_one_place(rows, by=(by,))
+    each = effects_selection.at_one_place(rows, by=(by,))
     found = stats.percentile_curves(each, by=(by,), confidence=confidence)
-    unit, what = selections.unit(rows)
-    shown = selections.in_words(found, rows)
+    unit, what = effects_selection.unit(rows)
+    shown = effects_selection.in_words(found, rows)
     if by == "layer":
         shown = shown.assign(layer=found[by].map("layer {}".format))
     figure = figures.percentile_curves(
         shown, curve=by, unit=unit, what=what, zoom=ends, bottom=bottom
     )
-    _write(figure, found, rows, given, extra=selections.over_squares(each))
+    _write(figure, found, rows, given, extra=effects_selection.over_squares(each))
 
 
 @app.command(
@@ -297,7 +298,7 @@ def boards(
     layers = options.numbers(chosen, "--layers")
     entries = [options.entry(text, "--entry") for text in entry or ()]
     _claim(out, table, overwrite)
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.figures import diagrams
     from leela_probe.positions.squares import NetSquare, to_board
 
@@ -320,7 +321,7 @@ def boards(
     if drawn_layers is None:
         known_layers = sorted(int(layer) for layer in rows["layer"].dropna().unique())
         drawn_layers = [*([None] if embedding.any() else []), *_spread(known_layers)]
-    unit, what = selections.unit(rows)
+    unit, what = effects_selection.unit(rows)
     figure = diagrams.effect_boards(
         rows,
         pair.clean,
@@ -371,7 +372,7 @@ def target_patterns(
     given = _given("target_patterns", locals())
     options.choice(squares, ("mean", "max"), "--squares")
     _claim(out, table, overwrite)
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.figures import figures
     from leela_probe.statistics import stats
 
@@ -379,15 +380,15 @@ def target_patterns(
     if of is None:
         place = _categories_asked_for(rows, given)
     else:
-        place = selections.called(rows, of, prioritised=prioritise)
-    each = selections.at_one_place(place, squares=squares)
+        place = effects_selection.called(rows, of, prioritised=prioritise)
+    each = effects_selection.at_one_place(place, squares=squares)
     found = stats.target_pattern_effects(
         each, minimum=minimum, confidence=confidence, resamples=resamples, seed=seed
     )
-    unit, what = selections.unit(rows)
-    figure = figures.forest(selections.in_words(found, rows), unit=unit, what=what)
+    unit, what = effects_selection.unit(rows)
+    figure = figures.forest(effects_selection.in_words(found, rows), unit=unit, what=what)
     extra = [] if of is None else [figures.category_words(of)]
-    _write(figure, found, rows, given, extra=[*extra, *selections.over_squares(each)])
+    _write(figure, found, rows, given, extra=[*extra, *effects_selection.over_squares(each)])
 
 
 @app.command(
@@ -416,22 +417,22 @@ def scatter(
     given = _given("scatter", locals())
     options.choice(squares, ("mean", "max"), "--squares")
     _claim(out, table, overwrite)
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.figures import figures
     from leela_probe.statistics import comparisons
 
     rows = _read(given)
     sides = [
-        selections.at_one_place(
-            selections.called(rows, name, prioritised=prioritise), squares=squares
+        effects_selection.at_one_place(
+            effects_selection.called(rows, name, prioritised=prioritise), squares=squares
         )
         for name in (first, second)
     ]
     found = comparisons.paired(
         *sides, names=(first, second), confidence=confidence, resamples=resamples, seed=seed
     )
-    unit, what = selections.unit(rows)
-    note = selections.text_in_words(comparisons.paired_text(found, unit=unit), rows)
+    unit, what = effects_selection.unit(rows)
+    note = effects_selection.text_in_words(comparisons.paired_text(found, unit=unit), rows)
     note = re.sub(r"-(?=\d)", "−", note)  # noqa: RUF001  a minus sign, as on the axes
     alone = found.only_first + found.only_second
     if alone:
@@ -446,7 +447,7 @@ def scatter(
         what=what,
         note=note,
     )
-    extra = selections.over_squares(*sides)
+    extra = effects_selection.over_squares(*sides)
     _write(figure, found.table, rows, given, extra=extra)
 
 
@@ -463,11 +464,11 @@ def exclusions(
     """How many puzzles each question took out, stage after stage."""
     given = _given("exclusions", locals())
     _claim(out, table, overwrite)
-    from leela_probe.commands import findings, selections
+    from leela_probe.commands import effects_selection, outputs
     from leela_probe.figures import drawing, figures
     from leela_probe.statistics import stats
 
-    reasons, order = selections.exclusions(stages)
+    reasons, order = effects_selection.exclusions(stages)
     found = stats.exclusion_flow(reasons, order)
     shown = found.assign(reason=found["reason"].str.replace("_", " "))
     idle = shown["excluded"].eq(0) & shown["step"].gt(0)
@@ -478,10 +479,10 @@ def exclusions(
         lines = textwrap.wrap(text, 60)
         drawing.add_note(figure, "\n".join(lines))
         figure.set_figheight(figure.get_figheight() + 0.14 * len(lines))
-    findings.write_figure(figure, out)
+    outputs.write_figure(figure, out)
     if table is not None:
         inputs = {f"stage{number}": path for number, path in enumerate(stages, 1)}
-        findings.write_table(found, table, name="plot exclusions", inputs=inputs, options={})
+        outputs.write_table(found, table, name="plot exclusions", inputs=inputs, options={})
     _say(given)
 
 
@@ -497,18 +498,18 @@ def _given(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _claim(out: Path, table: Path | None, overwrite: bool) -> None:
-    from leela_probe.commands import findings
+    from leela_probe.commands import outputs
 
     with terminal.overwriting():
-        findings.claim(out, findings.FIGURES, overwrite=overwrite)
+        outputs.claim(out, outputs.FIGURES, overwrite=overwrite)
         if table is not None:
-            findings.claim(table, findings.TABLES, overwrite=overwrite)
+            outputs.claim(table, outputs.TABLES, overwrite=overwrite)
 
 
 def _read(given: Mapping[str, Any], *, screened: bool = False) -> pd.DataFrame:
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
 
-    return selections.read(
+    return effects_selection.read(
         given["effects"],
         where=given["where"],
         differing_targets=given.get("differing_targets", False),
@@ -520,12 +521,12 @@ def _categories_asked_for(
     rows: pd.DataFrame, given: Mapping[str, Any], *, always: bool = False
 ) -> pd.DataFrame:
     """The rows with one category each, if --where names some."""
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
 
     only = given["where"].get("category")
     if only is None and not always:
         return rows
-    return selections.by_category(rows, prioritised=given["prioritise"], only=only)
+    return effects_selection.by_category(rows, prioritised=given["prioritise"], only=only)
 
 
 def _write(
@@ -537,7 +538,7 @@ def _write(
     extra: Sequence[str] = (),
 ) -> None:
     """Writes a figure under its heading, and the table of its numbers if it is wanted."""
-    from leela_probe.commands import findings, selections
+    from leela_probe.commands import effects_selection, outputs
     from leela_probe.figures import drawing
 
     said = [f"{column} {' or '.join(values)}" for column, values in given["where"].items()]
@@ -545,11 +546,13 @@ def _write(
         said.append("1st target ≠ 3rd target")
     if given.get("prioritise"):
         said.append("one category a square")
-    drawing.add_heading(figure, selections.heading(given["effects"], rows, extra=[*said, *extra]))
-    findings.write_figure(figure, given["out"])
+    drawing.add_heading(
+        figure, effects_selection.heading(given["effects"], rows, extra=[*said, *extra])
+    )
+    outputs.write_figure(figure, given["out"])
     if given["table"] is not None:
-        findings.write_table(
-            selections.in_words(found, rows),
+        outputs.write_table(
+            effects_selection.in_words(found, rows),
             given["table"],
             name=f"plot {given['command']}",
             inputs={"effects": given["effects"]},
@@ -573,11 +576,11 @@ def _against_equal_draws(
     """Maxima over squares, that of other squares over as many as there are of category `draws`."""
     import pandas as pd
 
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.experiments.categories import OTHER
     from leela_probe.statistics import stats
 
-    every = selections.by_category(rows, prioritised=prioritised)
+    every = effects_selection.by_category(rows, prioritised=prioritised)
     options.choice(draws, dict.fromkeys(every["category"]), "--draws")
     counted = (
         every[every["category"] == draws].groupby(["puzzle_id", "layer"], observed=True).size()

@@ -1,9 +1,9 @@
-"""The subcommand `leela-probe reproduce`: the whole study, step by step, and its page."""
+"""The command `leela-probe reproduce`: the whole study, step by step, and its page."""
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,173 +11,133 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leela_probe.commands import options, terminal
+from leela_probe.commands.groups import (
+    CascadeOptions,
+    CriteriaOptions,
+    NetworkPairOptions,
+    SearchOptions,
+)
+from leela_probe.commands.registration import Command
 
 if TYPE_CHECKING:
     from leela_probe.study.estimates import Rates
     from leela_probe.study.ledger import Record
     from leela_probe.study.study import Study
 
-__all__ = ["EXAMPLE", "given", "perform", "reproduce"]
+__all__ = ["COMMAND", "StudyOptions", "perform", "reproduce"]
 
-EXAMPLE = (
-    "Examples:\n\n"
-    "leela-probe reproduce --dump lichess_db_puzzle.csv.zst --strong lc0.onnx --weak LD2.onnx "
-    "--out study --preset jenner2024\n\n"
-    "leela-probe reproduce --dump bundled:mates --strong bundled:strong --weak bundled:weak "
-    "--out study --limit 200"
-)
 
-_WANTED = "What is wanted"
-_RUNNING = "How it runs"
-_Dump = Annotated[
-    Path,
-    typer.Option(
-        help="Lichess puzzles: .csv, .csv.zst or .parquet.", metavar="DUMP", callback=options.file
-    ),
-]
-_Folder = Annotated[Path, typer.Option(help="The folder for everything.", metavar="DIR")]
-_Stage = Annotated[
-    str | None,
-    typer.Option(
-        help="Only this step: filter, corrupt, residual, heads, entry, entry-win, piece-heads, "
-        "attention, relations, probes, tables, comparison, figures or page.",
-        metavar="NAME",
-        show_default=False,
-        rich_help_panel=_WANTED,
-    ),
-]
-_Head = Annotated[
-    str | None,
-    typer.Option(
-        help="Head of E3 as LAYER.HEAD \\[default: the largest on half of the games; with "
-        "jenner2024 12.12].",
-        metavar="L.H",
-        show_default=False,
-        rich_help_panel=_WANTED,
-    ),
-]
-_Share = Annotated[
-    float,
-    typer.Option(
-        help="E4: least share of a head's attention that follows a piece.",
-        min=0,
-        max=1,
-        metavar="P",
-        rich_help_panel=_WANTED,
-    ),
-]
-_Minimum = Annotated[
-    int,
-    typer.Option(
-        help="Fewest puzzles of a pattern shown on its own.",
-        min=2,
-        metavar="N",
-        rich_help_panel=_WANTED,
-    ),
-]
-_RandomNetworks = Annotated[
-    int,
-    typer.Option(
-        help="E5: networks with random weights.", min=0, metavar="N", rich_help_panel=_WANTED
-    ),
-]
-_Epochs = Annotated[
-    int | None,
-    typer.Option(
-        help="E5: passes over the puzzles, at most \\[default: the recipe's].",
-        min=1,
-        metavar="N",
-        show_default=False,
-        rich_help_panel=_WANTED,
-    ),
-]
-_Seed = Annotated[
-    int, typer.Option(help="Of random choices.", min=0, metavar="N", rich_help_panel=_WANTED)
-]
-_Batch = Annotated[
-    int | None,
-    typer.Option(
-        help="Changed runs at once \\[default: as suits the device].",
-        metavar="N",
-        min=1,
-        show_default=False,
-        rich_help_panel=_RUNNING,
-    ),
-]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyOptions:
+    """What the experiments of a study take."""
+
+    head: Annotated[
+        str | None,
+        options.what(
+            "Ablate the entries of this head in E3: LAYER.HEAD, each from 0.",
+            default="the largest on half of the games; with jenner2024 12.12",
+            metavar="L.H",
+        ),
+    ] = None
+    min_share: Annotated[
+        float,
+        options.what(
+            "In E4 a head follows a piece if at least this share of its attention does.",
+            min=0,
+            max=1,
+            metavar="P",
+        ),
+    ] = 0.5
+    min_puzzles: Annotated[
+        int,
+        options.what(
+            "Show a pattern of target squares on its own if it has at least N puzzles.",
+            min=2,
+            metavar="N",
+        ),
+    ] = 50
+    random_networks: Annotated[
+        int, options.what("Probe N networks with random weights in E5.", min=0, metavar="N")
+    ] = 5
+    epochs: Annotated[
+        int | None,
+        options.what(
+            "Train probes for at most N epochs in E5.", default="the recipe's", min=1, metavar="N"
+        ),
+    ] = None
+    resamples: Annotated[
+        int, options.run("Draw N bootstrap samples of games.", min=99, metavar="N")
+    ] = 2000
+    seed: Annotated[int, options.run("Seed for everything that is random.", min=0, metavar="N")] = 0
 
 
 def reproduce(
-    dump: _Dump,
-    strong: options.Strong,
-    weak: options.Weak,
-    out: _Folder,
-    limit: options.Limit = None,
+    dump: options.Dump,
+    out: Annotated[Path, typer.Option(help="The folder for everything.", metavar="DIR")],
+    limit: Annotated[
+        int | None, options.what("Take only the first N rows.", min=1, metavar="N")
+    ] = None,
     preset: options.Preset = "default",
-    stage: _Stage = None,
-    hard: options.Hard = None,
-    correct: options.Correct = None,
-    forcing: options.Forcing = None,
-    log_odds: options.LogOdds = None,
-    value: options.Value = None,
-    probability: options.Probability = None,
-    divergence: options.Divergence = None,
-    head: _Head = None,
-    share: _Share = 0.5,
-    minimum: _Minimum = 50,
-    random_networks: _RandomNetworks = 5,
-    epochs: _Epochs = None,
-    resamples: options.Resamples = 2000,
-    seed: _Seed = 0,
-    batch_size: _Batch = None,
-    workers: options.Workers = None,
-    device: options.Device = "cpu",
-    dtype: options.Dtype = "float32",
-    strong_format: options.StrongFormat = None,
-    weak_format: options.WeakFormat = None,
+    stage: Annotated[
+        str | None,
+        options.what("Do only this stage; a wrong name gets the list.", metavar="NAME"),
+    ] = None,
     overwrite: options.Overwrite = False,
+    *,
+    networks: NetworkPairOptions,
+    thresholds: CriteriaOptions,
+    search: SearchOptions,
+    study: StudyOptions,
+    run: CascadeOptions,
 ) -> None:
     """Do the whole study: puzzles, partners, E1 to E5, figures, the paper's numbers, one page.
 
-    Steps that are done, with the same inputs and options, are not done again;
-    killed and started again it goes on where it was. Finished work of other options
-    is made anew only with --overwrite.
+    Stages that are done, with the same inputs and options, are not done again;
+    stopped and started again, it goes on where it was. Finished work of other
+    options is made anew only with --overwrite.
     """
-    from leela_probe.puzzles import criteria, partners
     from leela_probe.study import stages
     from leela_probe.study.study import Study
 
-    options.choice(preset, criteria.PRESETS, "--preset")
     if stage is not None:
         options.choice(stage, stages.NAMES, "--stage")
-    study = Study(
-        dump=dump,
-        strong=strong,
-        weak=weak,
-        out=out,
-        preset=preset,
-        criteria=dataclasses.replace(
-            criteria.PRESETS[preset], **given(hard=hard, correct=correct, forcing=forcing)
+    perform(
+        Study(
+            dump=dump,
+            strong=networks.strong,
+            weak=networks.weak,
+            out=out,
+            preset=preset,
+            criteria=thresholds.criteria(preset),
+            search=search.search(preset),
+            head=None if study.head is None else options.head(study.head, "--head"),
+            share=study.min_share,
+            limit=limit,
+            minimum=study.min_puzzles,
+            resamples=study.resamples,
+            random_networks=study.random_networks,
+            epochs=study.epochs,
+            seed=study.seed,
+            batch_size=run.batch_size,
+            workers=run.workers,
+            device=run.device,
+            dtype=run.dtype,
+            strong_format=options.input_format(networks.strong_format, "--strong-format"),
+            weak_format=options.input_format(networks.weak_format, "--weak-format"),
         ),
-        search=dataclasses.replace(
-            partners.PRESETS[preset],
-            **given(log_odds=log_odds, value=value, probability=probability, divergence=divergence),
-        ),
-        head=None if head is None else options.head(head, "--head"),
-        share=share,
-        limit=limit,
-        minimum=minimum,
-        resamples=resamples,
-        random_networks=random_networks,
-        epochs=epochs,
-        seed=seed,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        dtype=dtype,
-        strong_format=options.input_format(strong_format, "--strong-format"),
-        weak_format=options.input_format(weak_format, "--weak-format"),
+        only=stage,
+        overwrite=overwrite,
     )
-    perform(study, only=stage, overwrite=overwrite)
+
+
+COMMAND = Command(
+    name="reproduce",
+    run=reproduce,
+    examples=(
+        "leela-probe reproduce bundled:mates --strong bundled:strong --weak bundled:weak "
+        "--min-weak-reply 0 --limit 200 --out study",
+    ),
+)
 
 
 def perform(study: Study, *, only: str | None = None, overwrite: bool = False) -> None:
@@ -254,8 +214,3 @@ def _span(*seconds: float) -> str:
 
 def _shown(name: str) -> AbstractContextManager[Any]:
     return terminal.stage(name)
-
-
-def given(**values: Any) -> dict[str, Any]:
-    """Those options that were given a value."""
-    return {name: value for name, value in values.items() if value is not None}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
+    name="stats",
     help="Means with intervals, tests and split halves out of effects tables.",
     no_args_is_help=True,
     add_completion=False,
@@ -98,11 +99,11 @@ def summary(
     """One estimate with its interval at each place."""
     given = _given("summary", locals())
     options.choice(statistic, ("mean", "median", "trimmed mean"), "--statistic")
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.statistics import stats
 
     rows = _read(given)
-    unit, what = selections.unit(rows)
+    unit, what = effects_selection.unit(rows)
     notes, value = [], "effect"
     if normalised:
         from leela_probe.statistics import observations
@@ -130,7 +131,7 @@ def summary(
         resamples=resamples,
         seed=seed,
     )
-    found = selections.in_words(found, rows)
+    found = effects_selection.in_words(found, rows)
     taken = "" if squares == "mean" else f" of each puzzle's largest {what}"
     notes.insert(0, f"estimate: {found['statistic'].iloc[0]}{taken or f' {what}'} ({unit})")
     notes[1:1] = [*together, f"low, high: {found['interval'].iloc[0]}"]
@@ -174,7 +175,7 @@ def family(
     given = _given("tests", locals())
     options.choice(null, ("bootstrap", "sign-flip"), "--null")
     options.choice(alternative, ("two-sided", "greater"), "--alternative")
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.statistics import comparisons
 
     rows = _read(given)
@@ -187,8 +188,8 @@ def family(
         resamples=resamples,
         seed=seed,
     )
-    found = selections.in_words(found, rows)
-    unit, what = selections.unit(rows)
+    found = effects_selection.in_words(found, rows)
+    unit, what = effects_selection.unit(rows)
     sizes = found["estimate"].abs() if alternative == "two-sided" else found["estimate"]
     shown = found.loc[sizes.sort_values(ascending=False, kind="stable").index[:top]]
     notes = [
@@ -241,7 +242,7 @@ def halves(
 ) -> None:
     """Choose the largest effects on one half of the games, report them on the other."""
     given = _given("halves", locals())
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.statistics import split_halves
 
     rows = _read(given)
@@ -249,13 +250,13 @@ def halves(
     split = split_halves.choose(
         each, by=given["by"], top=top, confidence=confidence, resamples=resamples, seed=seed
     )
-    found = selections.in_words(split.table, rows)
-    unit, what = selections.unit(rows)
+    found = effects_selection.in_words(split.table, rows)
+    unit, what = effects_selection.unit(rows)
     notes = [
         f"chosen: mean {what} ({unit}) on the half that chose, too large; estimate: on the other",
         *together,
         f"low, high: {found['interval'].iloc[0]}",
-        selections.text_in_words(
+        effects_selection.text_in_words(
             f"{split.clusters[0]:,} and {split.clusters[1]:,} games; Spearman's correlation of "
             f"the halves {split.spearman:.2f}",
             rows,
@@ -298,19 +299,21 @@ def paired(
     given = _given("paired", locals())
     import pandas as pd
 
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.statistics import comparisons
 
     rows = _read(given)
-    unit, what = selections.unit(rows)
-    sides = [selections.called(rows, name, prioritised=prioritise) for name in (first, second)]
+    unit, what = effects_selection.unit(rows)
+    sides = [
+        effects_selection.called(rows, name, prioritised=prioritise) for name in (first, second)
+    ]
     layers = sorted(set(sides[0]["layer"].dropna()) & set(sides[1]["layer"].dropna()))
     several = len(layers) > 1 and sides[0]["head"].isna().all()
     lines, taken = [], []
     for layer in layers if several else [None]:
         here = [side if layer is None else side[side["layer"] == layer] for side in sides]
-        places = [selections.at_one_place(side, squares=squares) for side in here]
-        taken += selections.over_squares(*places)
+        places = [effects_selection.at_one_place(side, squares=squares) for side in here]
+        taken += effects_selection.over_squares(*places)
         one = comparisons.paired(
             *places,
             names=(first, second),
@@ -331,12 +334,12 @@ def paired(
                 "interval": mean.interval, "reason": mean.reason,
             }
         )  # fmt: skip
-    found = selections.in_words(pd.DataFrame(lines), rows)
+    found = effects_selection.in_words(pd.DataFrame(lines), rows)
     columns = ["n", "first", "second", "estimate", "low", "high", "greater", "less", "sign_p"]
     notes = [
         f"first: {first}; second: {second}; mean {what} ({unit}); estimate: first - second",
         f"low, high: {found['interval'].iloc[0]}",
-        selections.text_in_words("greater, less: games; sign_p: two-sided sign test", rows),
+        effects_selection.text_in_words("greater, less: games; sign_p: two-sided sign test", rows),
     ]
     if taken:
         notes.append(f"{taken[0]}, where a puzzle has several in a category")
@@ -370,7 +373,7 @@ def interactions(
     """Effect of two heads together beyond the sum of their effects alone."""
     given = _given("interactions", locals())
     options.choice(null, ("bootstrap", "sign-flip"), "--null")
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.statistics import comparisons
 
     alone = _read({**given, "effects": singles})
@@ -397,8 +400,8 @@ def interactions(
         resamples=resamples,
         seed=seed,
     )
-    found = selections.in_words(found, together)
-    unit, what = selections.unit(together)
+    found = effects_selection.in_words(found, together)
+    unit, what = effects_selection.unit(together)
     order = found["estimate"].abs().sort_values(ascending=False, kind="stable").index[:top]
     shown = found.loc[order]
     shown = shown.assign(
@@ -422,7 +425,7 @@ _FILES = ("effects", "singles", "pairs", "out", "overwrite", "command")
 
 def _given(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """A subcommand's name and arguments, taken apart and checked."""
-    from leela_probe.commands import findings
+    from leela_probe.commands import outputs
 
     options.choice(arguments.get("squares", "mean"), ("mean", "max"), "--squares")
     given = {**arguments, "where": options.conditions(arguments["where"]), "command": command}
@@ -431,14 +434,14 @@ def _given(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         given["by"] = [options.choice(name, _PLACES, "--by") for name in names]
     if given["out"] is not None:
         with terminal.overwriting():
-            findings.claim(given["out"], findings.TABLES, overwrite=given["overwrite"])
+            outputs.claim(given["out"], outputs.TABLES, overwrite=given["overwrite"])
     return given
 
 
 def _read(given: Mapping[str, Any]) -> pd.DataFrame:
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
 
-    return selections.read(
+    return effects_selection.read(
         given["effects"], where=given["where"], differing_targets=given["differing_targets"]
     )
 
@@ -447,7 +450,7 @@ def _one_a_puzzle(
     rows: pd.DataFrame, given: Mapping[str, Any], *, value: str = "effect"
 ) -> tuple[pd.DataFrame, list[str]]:
     """One row a puzzle at each place, and what is said where several are taken together."""
-    from leela_probe.commands import selections
+    from leela_probe.commands import effects_selection
     from leela_probe.statistics import observations
 
     by = given["by"]
@@ -455,7 +458,7 @@ def _one_a_puzzle(
     if empty:
         raise ValueError(f"the changed runs in {given['effects']} have no {empty[0]}: see --by")
     if "category" in by:
-        rows = selections.by_category(
+        rows = effects_selection.by_category(
             rows, prioritised=given["prioritise"], only=given["where"].get("category")
         )
     if rows["square"].isna().any() or "square" in by:
@@ -527,13 +530,13 @@ def _texts(values: Sequence[Any], *, probability: bool) -> list[str]:
 def _write(
     found: pd.DataFrame, given: Mapping[str, Any], *, inputs: Mapping[str, Path] | None = None
 ) -> None:
-    from leela_probe.commands import findings
+    from leela_probe.commands import outputs
     from leela_probe.files import store
 
     out: Path | None = given["out"]
     if out is None:
         return
-    findings.write_table(
+    outputs.write_table(
         found,
         out,
         name=f"stats {given['command']}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from leela_probe.commands import listings, options, terminal
+from leela_probe.commands import options, tables_shown, terminal
 
 if TYPE_CHECKING:
     from leela_probe.experiments.sweeps import Choice, Sweep
@@ -126,7 +126,7 @@ def _tell_funnel(finished: Finished, sweep: Sweep) -> None:
         "nothing_to_change": sweep.reason,
     }
     counts = effect_tables.pairs_by_verdict(finished.path)
-    terminal.console().print(listings.funnel(counts, meanings))
+    terminal.console().print(tables_shown.funnel(counts, meanings))
     terminal.console().print(_counted(finished.counts["measured"], "changed run"))
 
 

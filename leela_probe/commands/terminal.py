@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from leela_probe.networks.network import Network
 
-__all__ = ["console", "load", "overwriting", "stage"]
+__all__ = ["console", "load", "overwriting", "resumable", "stage"]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -75,9 +75,19 @@ def stage(name: str) -> Iterator[Any]:
     """Progress of a stage that goes on where it was when it is started again."""
     from leela_probe.files import progress_display
 
+    with (
+        resumable(),
+        overwriting(),
+        progress_display.on_console(console(stderr=True), name) as shown,
+    ):
+        yield shown
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Says after an interruption that the same command goes on from there."""
     try:
-        with overwriting(), progress_display.on_console(console(stderr=True), name) as told:
-            yield told
+        yield
     except KeyboardInterrupt:
         print("leela-probe: interrupted; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None

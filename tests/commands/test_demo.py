@@ -27,7 +27,7 @@ def test_the_help_gives_the_forcing_threshold_that_is_used():
         [sys.executable, "-m", "leela_probe", "demo", "--help"],
         capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"},
     )  # fmt: skip
-    (line,) = [line for line in result.stdout.splitlines() if "--forcing" in line]
-    after = " ".join(result.stdout.split("--forcing")[1].split("--")[0].split())
+    (line,) = [line for line in result.stdout.splitlines() if "--min-weak-reply" in line]
+    after = " ".join(result.stdout.split("--min-weak-reply")[1].split("--")[0].split())
     assert "[default: 0.0]" in after, line
     assert "which needs five, has no puzzles" in " ".join(result.stdout.split())

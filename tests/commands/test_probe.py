@@ -12,12 +12,10 @@ import typer
 from example_pairs import random_pairs
 from typer.testing import CliRunner, Result
 
-from leela_probe.commands import probe
+from leela_probe.commands import attention, probe, registration
 from leela_probe.positions.planes import History
 
-app = typer.Typer()
-app.command(name="probe")(probe.probe)
-app.command(name="attention")(probe.attention)
+app = registration.add(typer.Typer(), [probe.COMMAND, attention.COMMAND])
 
 QUICK = ("--random-networks", "1", "--epochs", "1", "--folds", "3", "--resamples", "99")
 
@@ -47,7 +45,7 @@ def probed(puzzles, onnx_file, tmp_path_factory):
     arguments = (
         "probe", puzzles, "--network", onnx_file("attention"), "--out", out, "--history", "known",
     )  # fmt: skip
-    return out, arguments, call(*arguments, *QUICK, "--causal", 3)
+    return out, arguments, call(*arguments, *QUICK, "--steer", 3)
 
 
 def test_the_folder_has_tables_with_manifests_probes_and_figures(probed):

@@ -21,12 +21,13 @@ ROOT = Path(__file__).parent.parent.parent
 def arguments(tmp_path_factory, network_file, cache) -> list[str]:
     folder = tmp_path_factory.mktemp("reproduce")
     return [
-        "reproduce", "--dump", str(small_study.dump(folder / "dump.csv", 60)),
+        "reproduce", str(small_study.dump(folder / "dump.csv", 60)),
         "--strong", str(network_file("attention")),
         "--weak", str(network_file("se-convolution", seed=2)),
-        "--hard", "1", "--correct", "0", "--forcing", "0", "--log-odds", "5",
-        "--value", "0.0005", "--probability", "0.95", "--divergence", "0.69",
-        "--minimum", "8", "--resamples", "99", "--workers", "0", "--share", "0.02",
+        "--max-weak-first", "1", "--min-strong-solver", "0", "--min-weak-reply", "0",
+        "--max-weak-drop", "5", "--min-value-drop", "0.0005", "--max-strong-first", "0.95",
+        "--max-weak-divergence", "0.69",
+        "--min-puzzles", "8", "--resamples", "99", "--workers", "0", "--min-share", "0.02",
         "--limit", "12",
     ]  # fmt: skip
 
@@ -91,7 +92,7 @@ def test_finished_work_of_other_options_is_kept_until_it_may_be_overwritten(
 ):
     out = tmp_path / "out"
     finish(start(arguments, out, cache, "--stage", "filter"))
-    other = (*arguments, "--hard", "0.9", "--stage", "filter")
+    other = (*arguments, "--max-weak-first", "0.9", "--stage", "filter")
     _, errors = start(other, out, cache).communicate(timeout=120)
     assert errors == (
         f"leela-probe: '{out}' holds work that would have to be made anew: filter (criteria.hard "
@@ -122,7 +123,7 @@ def test_the_input_formats_of_bare_onnx_files_are_as_the_user_says(
 
 def test_a_missing_file_is_named(arguments, tmp_path, cache):
     changed = [*arguments]
-    changed[changed.index("--dump") + 1] = "nowhere.csv"
+    changed[1] = "nowhere.csv"
     process = start(changed, tmp_path / "z", cache)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1

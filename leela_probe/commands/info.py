@@ -1,29 +1,70 @@
-"""What the command shows, made ready for a terminal of 80 columns. Builds, and never prints.
-
-Takes results as they are; computes nothing.
-"""
+"""The command `leela-probe info`: what a network is, and the names of its activations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    import chess
+from leela_probe.commands import options, terminal
+from leela_probe.commands.groups import DeviceOptions, HeadOptions
+from leela_probe.commands.registration import Command
 
-    from leela_probe.networks.evaluation import Evaluation
+if TYPE_CHECKING:
     from leela_probe.networks.network import Network
     from leela_probe.networks.sites import Site
-    from leela_probe.networks.verification import Comparison
     from leela_probe.weights.architectures import Activation, Architecture
 
-__all__ = ["answer", "comparisons", "evaluation", "funnel", "network", "sites", "sites_as_text"]
+__all__ = ["COMMAND", "info", "network", "sites", "sites_as_text"]
 
-_BAR = 30  # characters of the longest bar
+
+def info(
+    net: options.Net,
+    listed: Annotated[
+        bool,
+        options.flag(
+            "--sites",
+            "List the named activations: on a terminal one entry per kind, elsewhere every one of "
+            "them as tab-separated lines and nothing else.",
+        ),
+    ] = False,
+    *,
+    heads: HeadOptions,
+    run: DeviceOptions,
+) -> None:
+    """Show what a network is: architecture, input format, hash, parity, named activations."""
+    loaded = heads.load(net, run)
+    console = terminal.console()
+    if listed and not console.is_terminal:
+        print(sites_as_text(loaded.sites))
+        return
+    console.print(network(loaded, _architecture(loaded)))
+    if listed:
+        console.print()
+        console.print(sites(loaded.sites), soft_wrap=True)
+
+
+COMMAND = Command(
+    name="info",
+    run=info,
+    examples=(
+        "leela-probe info bundled:strong --sites",
+        "leela-probe info bundled:strong --sites > sites.tsv",
+    ),
+)
+
+
+def _architecture(network: Network) -> Architecture | None:
+    """All that a Leela file says of its network; an ONNX file does not."""
+    from leela_probe.networks import onnx_files
+    from leela_probe.weights import weights_files
+
+    if onnx_files.is_named_so(network.path):
+        return None
+    return weights_files.read_header(network.path).architecture
 
 
 def network(loaded: Network, architecture: Architecture | None = None) -> Table:
@@ -170,109 +211,3 @@ def _kinds(named: Mapping[str, Site]) -> Iterator[tuple[str, Site]]:
         if name not in seen:
             seen.add(name)
             yield name, site
-
-
-def answer(fen: str, moves: Sequence[str], answers: Evaluation, i: int) -> dict[str, Any]:
-    """One position's evaluation as JSON values: policy by UCI move, the likeliest first."""
-
-    def number(values: Any) -> float | None:
-        return None if values is None else float(values[i])
-
-    return {
-        "fen": fen,
-        "moves": [*moves],
-        "policy": {move.uci(): value for move, value in answers.policy(i).items()},
-        "q": number(answers.q),
-        "wdl": None if answers.wdl is None else [float(value) for value in answers.wdl[i]],
-        "moves_left": number(answers.moves_left),
-    }
-
-
-def evaluation(name: str, board: chess.Board, answers: Evaluation, i: int, *, top: int) -> Group:
-    """One position's evaluation as a table that a person likes to read.
-
-    Args:
-        name: of the network.
-        board: the position.
-        answers: the evaluation of a batch.
-        i: the position's place in it.
-        top: how many moves are shown.
-    """
-    facts = []
-    if answers.wdl is not None:
-        win, draw, loss = (float(value) for value in answers.wdl[i])
-        facts.append(f"win {win:.1%}  draw {draw:.1%}  loss {loss:.1%}")
-    if answers.q is not None:
-        facts.append(f"Q {float(answers.q[i]):+.3f}")
-    if answers.moves_left is not None:
-        facts.append(f"{float(answers.moves_left[i]):.0f} plies left")
-    side = "White" if board.turn else "Black"
-    head = (
-        Text(f"{name}  {board.fen()}", style="bold"),
-        Text(f"{side} to move: " + ("   ".join(facts) or "the network has no value head")),
-    )
-    policy = answers.policy(i)
-    if not policy:
-        outcome = "checkmate" if board.is_checkmate() else "stalemate"
-        return Group(*head, Text(f"no legal moves: {outcome}\n"))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("move")
-    table.add_column("uci")
-    table.add_column("probability", justify="right")
-    table.add_column()
-    largest = next(iter(policy.values()))
-    for move, probability in list(policy.items())[:top]:
-        bar = "█" * max(1, round(_BAR * probability / largest)) if probability >= 0.0005 else ""
-        table.add_row(board.san(move), move.uci(), f"{probability:.2%}", bar)
-    rest = list(policy.values())[top:]
-    if rest:
-        table.add_row(f"{len(rest)} more", "", f"{sum(rest):.2%}", "")
-    return Group(*head, table, Text())
-
-
-def comparisons(found: Sequence[Comparison]) -> Group:
-    """Comparisons of a network's answers, a row each, and below what there is to know of them."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("compared", overflow="fold")
-    for column in ("positions", "planes", "policy", "value", "at most", ""):
-        table.add_column(column, justify="right")
-    for comparison in found:
-        planes = comparison.planes
-        table.add_row(
-            comparison.what,
-            str(comparison.positions),
-            "-" if planes is None else (f"{planes} differ" if planes else "equal"),
-            f"{comparison.probability:.1e}",
-            f"{comparison.value:.1e}",
-            f"{comparison.tolerance:.0e}",
-            "ok" if comparison.agrees else "DIFFERS",
-        )
-    turned = max((comparison.turned for comparison in found), default=0)
-    if not turned:
-        return Group(table)
-    note = (
-        f"The input format turns {turned} of the positions compared with lc0. There lc0's\n"
-        "engine turns the policy slots with the board, and its policy is taken; lc0's\n"
-        "Python module by itself reads the slots of the unturned board: another policy."
-    )
-    return Group(table, Text(f"\n{note}"))
-
-
-def funnel(counts: Mapping[str, int], meanings: Mapping[str, str]) -> Table:
-    """How many rows got each verdict, in the order of the questions.
-
-    Args:
-        counts: by verdict.
-        meanings: what each verdict says.
-    """
-    total = sum(counts.values())
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for verdict, count in counts.items():
-        share = f"{count / total:.1%}" if total else "-"
-        table.add_row(f"{count:,}", share, verdict, meanings[verdict])
-    table.add_row(f"{total:,}", "", "in all", "")
-    return table

@@ -1,7 +1,7 @@
-"""The positions that `eval` is asked about: a FEN and moves, or a file with such a line for each.
+"""The positions that `eval` evaluates: a FEN and moves, or a file with such a line for each.
 
-What lc0 would refuse is refused here too, and so is what a network of ordinary chess cannot be
-asked.
+What lc0 would refuse is refused here too, and so is a position that a network of ordinary chess
+cannot evaluate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     import chess
 
-__all__ = ["BATCH", "Question", "batches", "position"]
+__all__ = ["BATCH", "Position", "batches", "position"]
 
 BATCH = 1024
 """How many positions of a file are read before they are answered."""
@@ -25,7 +25,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Position:
     """A position to evaluate.
 
     Attributes:
@@ -41,7 +41,7 @@ class Question:
 
 def position(
     fen: str, moves: str, *, where: str = "--fen", where_moves: str = "--moves"
-) -> Question:
+) -> Position:
     """The position of a FEN after moves in UCI notation, with spaces between them.
 
     Args:
@@ -80,7 +80,7 @@ def position(
             ) from None
         if board.king(board.turn) is None:
             raise ValueError(f"{where_moves}: {move!r} takes the king in {before}")
-    return Question(fen=fen, moves=played, board=board)
+    return Position(fen=fen, moves=played, board=board)
 
 
 def _reason(board: chess.Board) -> str:
@@ -105,7 +105,7 @@ def _reason(board: chess.Board) -> str:
     return ""
 
 
-def batches(path: Path) -> Iterator[list[Question]]:
+def batches(path: Path) -> Iterator[list[Position]]:
     """The positions of a file, `BATCH` at a time: `FEN` or `FEN|uci uci` a line.
 
     Empty lines are passed over, and those that begin with #, spaces before it or not. Nothing is
@@ -120,16 +120,16 @@ def batches(path: Path) -> Iterator[list[Question]]:
     """
     name = "standard input" if str(path) == "-" else str(path)
     with _opened(path) as lines:
-        questions = _questions(lines, name)
-        first = list(islice(questions, BATCH))
+        positions = _positions(lines, name)
+        first = list(islice(positions, BATCH))
         if not first:
             raise ValueError(f"{name} holds no positions: expected a FEN, or FEN|moves, a line")
         yield first
-        while batch := list(islice(questions, BATCH)):
+        while batch := list(islice(positions, BATCH)):
             yield batch
 
 
-def _questions(lines: BinaryIO, name: str) -> Iterator[Question]:
+def _positions(lines: BinaryIO, name: str) -> Iterator[Position]:
     for number, raw in enumerate(lines, start=1):
         try:
             line = raw.removeprefix(_BYTE_ORDER_MARK if number == 1 else b"").decode().strip()

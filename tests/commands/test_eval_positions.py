@@ -5,15 +5,15 @@ from pathlib import Path
 import chess
 import pytest
 
-from leela_probe.commands import questions
+from leela_probe.commands import eval_positions
 
 MATE_IN_ONE = "6k1/5ppp/8/8/8/8/8/R5K1 w - - 0 1"
 
 
-def read(tmp_path: Path, content: bytes) -> list[questions.Question]:
+def read(tmp_path: Path, content: bytes) -> list[eval_positions.Position]:
     path = tmp_path / "positions.txt"
     path.write_bytes(content)
-    return [question for batch in questions.batches(path) for question in batch]
+    return [position for batch in eval_positions.batches(path) for position in batch]
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,13 @@ def read(tmp_path: Path, content: bytes) -> list[questions.Question]:
 )
 def test_a_position_that_lc0_or_a_network_cannot_take_is_refused(fen, message):
     with pytest.raises(ValueError, match=message):
-        questions.position(fen, "")
+        eval_positions.position(fen, "")
 
 
 @pytest.mark.parametrize("castling", ["KQkq", "HAha"])
 def test_castling_rights_of_ordinary_chess_may_be_written_with_letters_of_files(castling):
     fen = f"r3k2r/8/8/8/8/8/8/R3K2R w {castling} - 0 1"
-    board = questions.position(fen, "").board
+    board = eval_positions.position(fen, "").board
     assert board.clean_castling_rights() == chess.BB_CORNERS
 
 
@@ -49,7 +49,7 @@ def test_castling_rights_of_ordinary_chess_may_be_written_with_letters_of_files(
 )
 def test_moves_that_cannot_be_played_are_refused(moves, message):
     with pytest.raises(ValueError, match=message):
-        questions.position(MATE_IN_ONE, moves)
+        eval_positions.position(MATE_IN_ONE, moves)
 
 
 def test_a_move_that_takes_the_king_is_refused_by_its_line(tmp_path):
@@ -81,9 +81,9 @@ def test_a_bad_file_is_refused(content, message, tmp_path):
 
 
 def test_a_long_file_is_read_a_batch_at_a_time(tmp_path):
-    lines = [MATE_IN_ONE] * (questions.BATCH + 1) + ["nothing"]
+    lines = [MATE_IN_ONE] * (eval_positions.BATCH + 1) + ["nothing"]
     (tmp_path / "positions.txt").write_text("\n".join(lines))
-    batches = questions.batches(tmp_path / "positions.txt")
-    assert len(next(batches)) == questions.BATCH
-    with pytest.raises(ValueError, match=f"line {questions.BATCH + 2}: 'nothing' is no FEN"):
+    batches = eval_positions.batches(tmp_path / "positions.txt")
+    assert len(next(batches)) == eval_positions.BATCH
+    with pytest.raises(ValueError, match=f"line {eval_positions.BATCH + 2}: 'nothing' is no FEN"):
         next(batches)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from leela_probe.commands import findings
+from leela_probe.commands import outputs
 
 
 def test_a_table_comes_back_as_it_was_and_names_its_inputs(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_a_table_comes_back_as_it_was_and_names_its_inputs(tmp_path: Path) -> No
     source.write_bytes(b"effects")
     for name in ("t.csv", "t.parquet"):
         path = tmp_path / name
-        findings.write_table(
+        outputs.write_table(
             table, path, name="stats x", inputs={"effects": source}, options={"seed": 1}
         )
         found = pd.read_csv(path) if name == "t.csv" else pd.read_parquet(path)
@@ -37,20 +37,20 @@ def test_a_figure_that_fails_leaves_nothing(tmp_path: Path) -> None:
     figure = Figure()
     figure.text(0, 0, "$\\nothing$")
     with pytest.raises(ValueError, match="nothing"):
-        findings.write_figure(figure, tmp_path / "f.png")
+        outputs.write_figure(figure, tmp_path / "f.png")
     assert list(tmp_path.iterdir()) == []
-    findings.write_figure(Figure(), tmp_path / "f.png")
+    outputs.write_figure(Figure(), tmp_path / "f.png")
     assert [path.name for path in tmp_path.iterdir()] == ["f.png"]
 
 
 def test_places_that_are_taken_or_not_there_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    assert findings.claim(path, findings.TABLES) == path
+    assert outputs.claim(path, outputs.TABLES) == path
     path.write_text("")
     with pytest.raises(FileExistsError, match="exists already"):
-        findings.claim(path, findings.TABLES)
-    assert findings.claim(path, findings.TABLES, overwrite=True) == path
+        outputs.claim(path, outputs.TABLES)
+    assert outputs.claim(path, outputs.TABLES, overwrite=True) == path
     with pytest.raises(FileNotFoundError, match="make it first"):
-        findings.claim(tmp_path / "no" / "t.csv", findings.TABLES)
+        outputs.claim(tmp_path / "no" / "t.csv", outputs.TABLES)
     with pytest.raises(ValueError, match=r"ends in '\.txt': give \.csv or \.parquet"):
-        findings.claim(tmp_path / "t.txt", findings.TABLES)
+        outputs.claim(tmp_path / "t.txt", outputs.TABLES)

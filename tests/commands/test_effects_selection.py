@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from leela_probe.commands import selections
+from leela_probe.commands import effects_selection
 from leela_probe.experiments import effect_figures
 from leela_probe.networks.measures import MEASURES
 
@@ -30,23 +30,23 @@ def test_conditions_hold_together_and_values_of_one_apart(residual: Path) -> Non
         "target_pattern": ["112"],
         "category": ["ply1_target", "corrupted"],
     }
-    found = selections.read(residual, where=where)
+    found = effects_selection.read(residual, where=where)
     assert set(found["layer"]) == {0, 2}
     assert set(found["target_pattern"]) == {"112"}
     assert set(found["category"]) == {"ply1_target", "corrupted"}
     assert len(found) == 2 * 8 * 2
-    both = selections.read(residual, where={"category": ["ply3_target"]})
+    both = effects_selection.read(residual, where={"category": ["ply3_target"]})
     assert set(both["category"]) == {"ply3_target", "ply1_target+ply3_target"}
     with pytest.raises(
         ValueError, match="no row has target_pattern 999: the table has 111, 112, 123"
     ):
-        selections.read(residual, where={"target_pattern": ["999"]})
+        effects_selection.read(residual, where={"target_pattern": ["999"]})
     with pytest.raises(ValueError, match="layer is a number: expected such as layer=3, not deep"):
-        selections.read(residual, where={"layer": ["deep"]})
+        effects_selection.read(residual, where={"layer": ["deep"]})
     with pytest.raises(ValueError, match="mate is true or false: expected mate=true, not 2"):
-        selections.read(residual, where={"mate": ["2"]})
+        effects_selection.read(residual, where={"mate": ["2"]})
     with pytest.raises(ValueError, match="no column 'colour' to choose by"):
-        selections.read(residual, where={"colour": ["red"]})
+        effects_selection.read(residual, where={"colour": ["red"]})
 
 
 def test_mates_are_a_stratum(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_mates_are_a_stratum(tmp_path: Path) -> None:
     ]
     path = example_effects.write(example_effects.table(rows), tmp_path / "t.parquet")
     for value, names in (("true", ["a"]), ("false", ["b"])):
-        assert selections.read(path, where={"mate": [value]})["puzzle_id"].tolist() == names
+        assert effects_selection.read(path, where={"mate": [value]})["puzzle_id"].tolist() == names
 
 
 def test_a_screened_table_gives_no_means(tmp_path: Path) -> None:
@@ -64,59 +64,64 @@ def test_a_screened_table_gives_no_means(tmp_path: Path) -> None:
     found = found.append_column("estimate", found["effect"])
     pyarrow.parquet.write_table(found, tmp_path / "s.parquet")
     with pytest.raises(ValueError, match="found by a screen: a mean over them is too large"):
-        selections.read(tmp_path / "s.parquet")
-    assert len(selections.read(tmp_path / "s.parquet", screened=True)) == found.num_rows
+        effects_selection.read(tmp_path / "s.parquet")
+    assert len(effects_selection.read(tmp_path / "s.parquet", screened=True)) == found.num_rows
 
 
 def test_one_partner_of_each_puzzle_counts(tmp_path: Path) -> None:
     rows = [{"puzzle_id": "a", "rank": rank, "effect": 1.0} for rank in (1, 2)]
     path = example_effects.write(example_effects.table(rows), tmp_path / "t.parquet")
     with pytest.raises(ValueError, match=r"partners of ranks 1, 2: .* \(--where rank=1\)"):
-        selections.read(path)
-    assert selections.read(path, where={"rank": ["2"]})["rank"].tolist() == [2]
+        effects_selection.read(path)
+    assert effects_selection.read(path, where={"rank": ["2"]})["rank"].tolist() == [2]
 
 
 def test_a_table_without_a_measured_puzzle_says_where_to_look(tmp_path: Path) -> None:
     rows = [{"puzzle_id": "a", "verdict": "no_partner"}]
     path = example_effects.write(example_effects.table(rows), tmp_path / "t.parquet")
     with pytest.raises(ValueError, match="no measured puzzle: leela-probe plot exclusions says"):
-        selections.read(path)
+        effects_selection.read(path)
     only_111 = example_effects.table([{"puzzle_id": "a", "target_pattern": "111", "effect": 1.0}])
     path = example_effects.write(only_111, tmp_path / "u.parquet")
     with pytest.raises(ValueError, match="third target that differs from its first"):
-        selections.read(path, differing_targets=True)
+        effects_selection.read(path, differing_targets=True)
 
 
 def test_patterns_of_more_than_nine_targets_are_read_by_number() -> None:
     long = "-4-5-6-7-8-9-10-11"
     found = pd.Series(["1-2-1-3" + long, "1-1-2-3" + long, "1-2-3-3" + long, None])
-    assert selections.names_differing_targets(found).tolist() == [False, True, True, False]
+    assert effects_selection.names_differing_targets(found).tolist() == [False, True, True, False]
 
 
 def test_a_puzzle_called_na_keeps_its_verdict(tmp_path: Path) -> None:
     kept, found = tmp_path / "filtered.csv", tmp_path / "pairs.csv"
     kept.write_text("puzzle_id,verdict\nx,kept\nNA,kept\n")
     found.write_text("puzzle_id,verdict\nNA,found\nx,weak_notices\n")
-    reasons, _ = selections.exclusions([kept, found])
+    reasons, _ = effects_selection.exclusions([kept, found])
     assert reasons.fillna("kept").tolist() == ["weak_notices", "kept"]
 
 
 def test_mixed_measures_have_no_unit(residual: Path) -> None:
-    table = selections.read(residual)
-    assert selections.unit(table) == ("nats", "log-odds reduction")
+    table = effects_selection.read(residual)
+    assert effects_selection.unit(table) == ("nats", "log-odds reduction")
     with pytest.raises(ValueError, match=r"mixes measures \(log_odds, q\)"):
-        selections.unit(pd.concat([table, table.assign(measure="q")]))
+        effects_selection.unit(pd.concat([table, table.assign(measure="q")]))
 
 
 def test_categories_left_out_by_priority_are_said_to_be(residual: Path) -> None:
-    both = selections.read(residual, where={"target_pattern": ["111"], "category": ["ply3_target"]})
+    both = effects_selection.read(
+        residual, where={"target_pattern": ["111"], "category": ["ply3_target"]}
+    )
     with pytest.raises(ValueError, match="no square counts as ply3_target"):
-        selections.by_category(both, prioritised=True, only=["ply3_target"])
-    found = selections.by_category(both, only=["ply3_target"])
+        effects_selection.by_category(both, prioritised=True, only=["ply3_target"])
+    found = effects_selection.by_category(both, only=["ply3_target"])
     assert len(found) == 8 * 3
 
 
 def test_the_heading_says_what_the_manifest_knows(residual: Path, tmp_path: Path) -> None:
-    table = selections.read(residual)
-    assert selections.heading(residual, table) == "tiny-net · residual after · noising"
-    assert selections.heading(tmp_path / "x.csv", table, extra=["a"]) == "residual · noising · a"
+    table = effects_selection.read(residual)
+    assert effects_selection.heading(residual, table) == "tiny-net · residual after · noising"
+    assert (
+        effects_selection.heading(tmp_path / "x.csv", table, extra=["a"])
+        == "residual · noising · a"
+    )

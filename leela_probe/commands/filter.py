@@ -1,0 +1,102 @@
+"""The command `leela-probe filter`: a verdict for every puzzle of a dump."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from leela_probe.commands import options, tables_shown, terminal
+from leela_probe.commands.groups import (
+    CascadeOptions,
+    CriteriaOptions,
+    HistoryOptions,
+    NetworkPairOptions,
+)
+from leela_probe.commands.registration import Command
+
+__all__ = ["COMMAND", "filter_puzzles"]
+
+
+def filter_puzzles(
+    dump: options.Dump,
+    out: options.Out,
+    preset: options.Preset = "default",
+    min_plies: Annotated[
+        int | None,
+        options.what("The solution has at least N plies.", default="3", metavar="N", min=1),
+    ] = None,
+    limit: Annotated[
+        int | None, options.what("Take only the first N rows.", min=1, metavar="N")
+    ] = None,
+    sample: Annotated[
+        int | None, options.what("Take only N rows, drawn at random.", min=1, metavar="N")
+    ] = None,
+    seed: Annotated[int, options.what("Seed for the sample.", min=0, metavar="N")] = 0,
+    all_plies: Annotated[
+        bool,
+        options.flag(
+            "--all-plies",
+            "Compute every probability of every puzzle, also where the verdict does not need it.",
+        ),
+    ] = False,
+    overwrite: options.Overwrite = False,
+    *,
+    networks: NetworkPairOptions,
+    thresholds: CriteriaOptions,
+    histories: HistoryOptions,
+    run: CascadeOptions,
+) -> None:
+    """Keep the puzzles on which a right first move is evidence of look-ahead.
+
+    Every row of the dump gets a verdict, the first that applies: malformed,
+    mate_in_1, too_short, not_hard, not_correct, not_forcing or kept.
+
+    Stopped and started again, it goes on where it was.
+    """
+    from leela_probe.puzzles import filters
+
+    criteria = options.override(
+        thresholds.criteria(preset),
+        plies=min_plies,
+        weak_history=histories.weak(),
+        strong_history=histories.strong(),
+    )
+    strong, weak = networks.load(run)
+    with terminal.stage("filter") as progress:
+        finished = filters.filter_puzzles(
+            dump,
+            out,
+            strong=strong,
+            weak=weak,
+            criteria=criteria,
+            all_plies=all_plies,
+            limit=limit,
+            sample=sample,
+            seed=seed,
+            batch_size=run.positions_at_once(),
+            workers=run.workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    meanings = {
+        "malformed": "the row cannot be read; the column reason says why",
+        "mate_in_1": "by its theme",
+        "too_short": f"the solution has fewer than {criteria.plies} plies",
+        "not_hard": f"the weak network gives the first move {criteria.hard:g} or more",
+        "not_correct": f"the strong network gives a solver's move {criteria.correct:g} or less",
+        "not_forcing": f"the weak network gives the reply {criteria.forcing:g} or less",
+        "kept": "hard, correct and forcing",
+    }
+    terminal.console().print(tables_shown.funnel(finished.counts, meanings))
+    print(f"wrote {finished.path} and {finished.manifest_path.name}")
+
+
+COMMAND = Command(
+    name="filter",
+    run=filter_puzzles,
+    examples=(
+        "leela-probe filter bundled:mates --strong bundled:strong --weak bundled:weak "
+        "--min-weak-reply 0 --out filtered.parquet",
+        "leela-probe filter bundled:mates --sample 400 --seed 1 --strong bundled:strong "
+        "--weak bundled:weak --min-weak-reply 0 --out sample.csv",
+    ),
+)
