@@ -56,9 +56,8 @@ COMMANDS = (
 )
 """Every command, in the order in which a study uses them."""
 
-app = registration.add(
-    registration.application("Find out whether chess networks look ahead.", name="leela-probe"),
-    COMMANDS,
+app = registration.application(
+    COMMANDS, help="Find out whether chess networks look ahead.", name="leela-probe"
 )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from leela_probe.commands import groups
 
-__all__ = ["Command", "Group", "add", "application"]
+__all__ = ["Command", "Group", "application", "epilog"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,34 +44,45 @@ class Group:
     commands: tuple[Command, ...]
 
 
-class _Command(TyperCommand):
-    """A command whose option --help shows no type."""
+class _PlainHelp:
+    """Shows the option --help without a type."""
 
-    def get_help_option(self, ctx):  # type: ignore[no-untyped-def]
-        option = super().get_help_option(ctx)
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
         if option is not None:
             option.metavar = ""
         return option
 
 
-def application(help: str, *, name: str | None = None) -> typer.Typer:
-    """A command line that has no commands yet."""
-    return typer.Typer(
+class _Command(_PlainHelp, TyperCommand):
+    pass
+
+
+def application(
+    members: Sequence[Command | Group | typer.Typer], *, help: str, name: str | None = None
+) -> typer.Typer:
+    """A command line of these commands and groups of commands, listed in this order."""
+    names = [
+        str(each.info.name) if isinstance(each, typer.Typer) else each.name for each in members
+    ]
+
+    class InOrder(_PlainHelp, TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return names
+
+    app = typer.Typer(
         name=name,
         help=help,
+        cls=InOrder,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-
-
-def add(app: typer.Typer, members: Sequence[Command | Group | typer.Typer]) -> typer.Typer:
-    """The same command line, with commands and groups of commands added in this order."""
     for member in members:
         if isinstance(member, Group):
-            app.add_typer(add(application(member.help), member.commands), name=member.name)
+            app.add_typer(application(member.commands, help=member.help, name=member.name))
         elif isinstance(member, typer.Typer):
             app.add_typer(member)
         else:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer
 from example_pairs import random_pairs
 from typer.testing import CliRunner, Result
 
 from leela_probe.commands import attention, probe, registration
 from leela_probe.positions.planes import History
 
-app = registration.add(typer.Typer(), [probe.COMMAND, attention.COMMAND])
+app = registration.application([probe.COMMAND, attention.COMMAND], help="")
 
 QUICK = ("--random-networks", "1", "--epochs", "1", "--folds", "3", "--resamples", "99")
 
@@ -120,15 +119,15 @@ def test_the_same_command_again_computes_no_predictions(probed):
 def test_mistaken_choices_are_refused_with_the_right_ones(probed):
     _, arguments, _ = probed
     for option, value, message in (
-        ("--preset", "jenner", "sound, jenner2024"),
-        ("--where", "within", "after, middle, before"),
+        ("--recipe", "jenner", "sound, jenner2024"),
+        ("--site", "within", "after, middle, before"),
         ("--subset", "odd", "all, differing, different, same"),
-        ("--activations", "int8", "float16, bfloat16, float32"),
+        ("--activations-dtype", "int8", "float16, bfloat16, float32"),
     ):
         result = call(*arguments, option, value)
         assert result.exit_code == 2
         assert message in " ".join(result.output.replace("│", " ").split())
-    result = call(*arguments, "--preset", "jenner2024", "--folds", 4)
+    result = call(*arguments, "--recipe", "jenner2024", "--folds", 4)
     assert result.exit_code == 2
 
 
