@@ -1,24 +1,24 @@
 """Stage files on disk: a table, the manifest beside it, and the parts of one that is under way.
 
 A stage turns inputs into one table, `OUT` (Parquet or CSV), with `OUT.manifest.json` beside it.
-While it runs, finished parts lie in the folder `OUT.partial` as Arrow files, which are quick to
-write; each is written under another name, forced to disk and renamed, so that it is there whole or
-not at all. A stage that was killed goes on after its last finished part, and table and manifest
-come out byte for byte as if it had never been stopped.
+While it runs, finished parts lie in the folder `OUT.partial` as Arrow files behind their SHA-256;
+each is written under another name, forced to disk and renamed, so that it is there whole or not at
+all. A stage that was killed goes on after its last finished part, and table and manifest come out
+byte for byte as if it had never been stopped. A part that is damaged is made again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-import platform
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib import metadata
 from io import BufferedIOBase
 from itertools import count, islice
 from pathlib import Path
@@ -28,11 +28,14 @@ from typing import IO, Any, Generic, TypeVar
 import pyarrow
 import pyarrow.feather
 
-from leela_probe.files import bundled, disk, tables
+from leela_probe.files import bundled, disk, manifests, tables
+from leela_probe.files.manifests import DamagedError, manifest_path, versions
+from leela_probe.files.progress import Progress, ResumedProgress
 
 __all__ = [
     "ChangedInputError",
     "Chunk",
+    "DamagedWarning",
     "Finished",
     "PlanChangedError",
     "Progress",
@@ -44,20 +47,15 @@ __all__ = [
 ]
 
 Row = TypeVar("Row")
-Progress = Callable[[int, "int | None", Mapping[str, int]], object]
-"""Told input rows done, input rows in all (None if unknown) and how many of each verdict.
-
-Where it has a method `kept`, that is told instead of parts that an earlier run had finished.
-"""
-
 Facts = Callable[[Iterator[pyarrow.Table]], Mapping[str, object]]
-FINGERPRINT = b"fingerprint"
-_BESIDE = "beside-"
+FINGERPRINT, BESIDE = b"fingerprint", b"beside"
+_BESIDE, _KEPT = "beside-", "kept-"
 _BEGUN = ("manifest.json", "plan.json")  # what an unfinished run is of, the later one first
+_DIGEST = hashlib.sha256().digest_size
 
 
 class PlanChangedError(ValueError):
-    """A stage that was begun with other inputs, options or versions."""
+    """A stage that was begun or finished with other inputs, options, networks or versions."""
 
 
 class ChangedInputError(ValueError):
@@ -68,15 +66,29 @@ class StageBusyError(RuntimeError):
     """Another process is working on the same output."""
 
 
+class DamagedWarning(UserWarning):
+    """Something that an earlier run had finished is damaged and is made again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A finished stage: where its files are, how many rows, how many of each verdict, what else."""
+    """A finished stage.
+
+    Attributes:
+        path: the table.
+        manifest_path: the manifest beside it.
+        rows: how many rows it has.
+        counts: how many rows have each verdict.
+        facts: what else the manifest says of the table.
+        reused: whether an earlier run with the same plan had finished it already.
+    """
 
     path: Path
     manifest_path: Path
     rows: int
     counts: Mapping[str, int]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,54 +100,41 @@ class Chunk(Generic[Row]):
     rows: Sequence[Row]
 
 
-def manifest_path(path: str | Path) -> Path:
-    """Where the manifest of an output lies.
-
-    Example:
-        >>> manifest_path("kept.parquet").name
-        'kept.parquet.manifest.json'
-    """
-    path = Path(path)
-    return path.with_name(path.name + ".manifest.json")
-
-
 def partial_path(path: str | Path) -> Path:
     """Where the finished parts of an unfinished output lie."""
-    path = Path(path)
+    path = disk.behind_link(path)
     return path.with_name(path.name + ".partial")
-
-
-def versions() -> dict[str, str | None]:
-    """The versions of everything that an output may depend on; None for what is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("leela-probe", "chess", "numpy", "onnxruntime", "pyarrow", "torch"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 class Stage:
     """An output under construction; a context manager that holds its folder.
 
     Go through the chunks that are `unfinished`, `add` a part of the table for each, in order, then
-    `finish`. Leaving early, for whatever reason, keeps the finished parts.
+    `finish`. Leaving early, for whatever reason, keeps the finished parts. Where `assembled` is
+    true there is nothing to do but to `finish`: the output is finished already, with the same plan,
+    or only its parts have to be put in place.
 
     Args:
-        path: the output, `.parquet` or `.csv`.
+        path: the output, `.parquet` or `.csv`; where it is a link, the file that it points to.
         name: the stage ("filter", "corrupt").
         inputs: the files that it reads, by their part in it. Their SHA-256 is in the manifest.
         loaded: the SHA-256 of those that are in memory already, as they were when they were read.
+        networks: the identities of the networks that take part, by their part in it, as JSON
+            values (`Network.identity()`).
         options: whatever else the output depends on, as JSON values.
         schema: the columns.
         verdicts: the values of the column `verdict`, in the order in which they are counted.
-        overwrite: replace a finished output, and drop parts begun with another plan.
-        progress: told after each part.
+        overwrite: make anew what is finished with another plan or damaged, and drop parts that
+            were begun with another plan.
+        progress: called after each part.
 
     Raises:
-        FileExistsError: the output is finished and `overwrite` is not set.
-        PlanChangedError: the output was begun with other inputs, options or versions.
+        PlanChangedError: the output was begun or finished with other inputs, options, networks or
+            versions, and `overwrite` is not set.
+        FileExistsError: there is a file of that name which no stage has made, and `overwrite` is
+            not set.
+        DamagedError: the output, its manifest or the plan of the unfinished output is damaged, and
+            `overwrite` is not set.
         ChangedInputError: a file is no longer what was loaded.
         StageBusyError: another process is at work on it.
         ValueError: the name ends neither in .parquet nor in .csv, or is that of an input.
@@ -162,44 +161,46 @@ class Stage:
         name: str,
         inputs: Mapping[str, str | Path],
         loaded: Mapping[str, str] = MappingProxyType({}),
+        networks: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
         options: Mapping[str, object],
         schema: pyarrow.Schema,
         verdicts: Sequence[str],
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = disk.behind_link(path)
         if self.path.suffix not in tables.FORMATS:
             raise ValueError(f"expected an output that ends in .parquet or .csv, got {str(path)!r}")
         if not self.path.parent.is_dir():
             raise FileNotFoundError(
-                f"the folder {str(self.path.parent)!r} for {self.path.name!r} is not there"
+                f"the folder {str(self.path.parent)!r} for {self.path.name!r} does not exist"
             )
-        self._partial = partial_path(path)
+        self._partial = partial_path(self.path)
+        self._table = self._partial / f"table{self.path.suffix}"
         self._schema = schema
         self._verdicts = tuple(verdicts)
         self._overwrite = overwrite
         self._progress = progress
         self._lock: IO[str] | None = None
+        self._reused: Finished | None = None
         self._total: int | None = None
         self._counts: Counter[str] = Counter()
         self._rows = 0
         self._done = 0
         self._parts = 0
+        self._beside: dict[str, tuple[int, int, int]] = {}
         self._files = {key: bundled.resolve(file) for key, file in inputs.items()}
         self._refuse_inputs()
         self._stamps = {key: disk.stamp(file) for key, file in self._files.items()}
-        facts = {
-            key: {"file": file.name, "bytes": file.stat().st_size, "sha256": disk.sha256(file)}
-            for key, file in self._files.items()
-        }
+        facts = {key: manifests.file_facts(file) for key, file in self._files.items()}
         for key, earlier in loaded.items():
             if earlier != facts[key]["sha256"]:
                 raise ChangedInputError(self._change(key, earlier, str(facts[key]["sha256"])))
         self._plan: dict[str, Any] = {
             "stage": name,
             "inputs": facts,
-            "options": json.loads(json.dumps(options)),
+            "networks": _plain({**networks}),
+            "options": _plain(options),
             "versions": versions(),
             "format": self.path.suffix[1:],
         }
@@ -217,7 +218,7 @@ class Stage:
 
     def __enter__(self) -> Stage:
         try:
-            with self._told_what_is_kept():
+            with self._naming_what_is_kept():
                 self._open()
         except BaseException:
             self._leave()
@@ -234,61 +235,173 @@ class Stage:
 
     def _leave(self) -> None:
         try:
-            if self._lock is not None and not self._has_parts and not self.assembled:
+            if self._lock is not None and not self._something_is_kept:
                 with suppress(OSError):
                     self._remove()  # there is nothing to go on with
         finally:
             self._let_go()
 
     def _open(self) -> None:
-        finished = self.path.exists() and not self._overwrite
-        if not finished or self._partial.exists():
-            self._hold()  # before anything is said of what another process may be working on
-        earlier = self._earlier_plan()
-        differences = [] if earlier is None else list(_differences(earlier, self._plan))
-        kept = self._has_parts or self.assembled
-        if differences and kept and not self._overwrite:
-            raise PlanChangedError(
-                f"{str(self.path)!r} was begun with other settings: {'; '.join(differences)}. "
-                f"Run it again with the earlier ones to go on, or say that it shall be "
-                f"overwritten (or delete {str(self._partial)!r}) to start anew"
+        if not self._partial.exists():
+            try:
+                self._reused = self._finished_before()
+            except (PlanChangedError, FileExistsError, DamagedError):
+                if not self._overwrite:
+                    raise
+            if self._reused is not None:
+                return
+        self._hold()  # before anything is said of what another process may be working on
+        refusal: Exception | None = None
+        earlier, changes = None, []
+        try:
+            earlier = self._earlier_plan()
+            changes = [] if earlier is None else list(manifests.differences(earlier, self._plan))
+        except DamagedError as error:
+            refusal = error
+        ours = earlier is not None and not changes
+        if ours and self._is_assembled and self._can_be_placed():
+            return
+        try:
+            self._reused = self._finished_before()
+        except (PlanChangedError, FileExistsError, DamagedError) as error:
+            refusal = refusal or self._with_begun(error, ours)
+        if self._reused is not None:
+            if ours or self._overwrite or not self._something_is_kept:
+                self._remove()
+            self._let_go()
+            return
+        if changes and self._something_is_kept:
+            refusal = PlanChangedError(
+                f"{str(self.path)!r} was begun with another plan: {'; '.join(changes)}. Run it "
+                f"again with the earlier settings to go on, or say that it shall be overwritten "
+                f"(or delete {str(self._partial)!r}) to start anew"
             )
-        if finished and not self.assembled:
-            begun = " A run that was to overwrite it has been begun." if kept else ""
-            raise FileExistsError(
-                f"{str(self.path)!r} is finished; choose another name for the output, or say that "
-                f"it shall be overwritten.{begun}"
-            )
-        if earlier is None or differences:
+        if refusal is not None and not self._overwrite:
+            raise refusal
+        if not ours:
             self._clear()
-            self._write("plan.json", lambda file: file.write(_json(self._plan)))
+            self._write_manifest("plan.json", self._plan)
 
     def _hold(self) -> None:
-        self._partial.mkdir(exist_ok=True)
-        lock = (self._partial / "lock").open("w")
-        if not disk.hold(lock):
+        while True:
+            self._partial.mkdir(exist_ok=True)
+            path = self._partial / "lock"
+            try:
+                lock = path.open("w")
+            except FileNotFoundError:
+                continue  # removed by a process that has just finished
+            if not disk.hold(lock):
+                lock.close()
+                raise StageBusyError(
+                    f"another process is working on {str(self.path)!r}: wait until it is done, or "
+                    f"stop it first"
+                )
+            if disk.is_there(lock.fileno(), path):
+                self._lock = lock
+                return
             lock.close()
-            raise StageBusyError(
-                f"another process is working on {str(self.path)!r}: wait for it or stop it first"
+
+    def _finished_before(self) -> Finished | None:
+        """The output, if it was finished with this plan and is whole."""
+        if not self.path.exists():
+            return None
+        advice = "name another output, or say that it shall be overwritten"
+        if not manifest_path(self.path).exists():
+            raise FileExistsError(
+                f"{str(self.path)!r} exists already, without a manifest that says how it was made: "
+                f"{advice}"
             )
-        self._lock = lock
+        try:
+            manifest = manifests.read(manifest_path(self.path))
+            if "output" not in manifest:
+                raise DamagedError(f"{str(manifest_path(self.path))!r} is not that of a table")
+            earlier = {key: manifest.get(key) for key in self._plan}
+            changes = list(manifests.differences(earlier, self._plan))
+            if changes:
+                raise PlanChangedError(
+                    f"{str(self.path)!r} is finished, with another plan: {'; '.join(changes)}. To "
+                    f"go on, {advice}"
+                )
+            manifests.check(self.path)
+            for name, digest in manifest.get("beside", {}).items():
+                self._check_beside(self.path.with_name(name), digest)
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error}. Put the right file back, or say that it shall be overwritten to make it "
+                f"anew"
+            ) from None
+        return self._finished(manifest, reused=True)
+
+    def _check_beside(self, path: Path, digest: str) -> None:
+        if not path.is_file():
+            raise DamagedError(f"{str(path)!r} is missing, which belongs to {self.path.name!r}")
+        if disk.sha256(path) != digest:
+            raise DamagedError(
+                f"{str(path)!r} does not belong to {self.path.name!r} or is damaged: its SHA-256 "
+                f"is not {digest}"
+            )
+
+    def _with_begun(self, error: Exception, ours: bool) -> Exception:
+        if not (ours and self._something_is_kept):
+            return error
+        return type(error)(f"{error}. A run that was to overwrite it has been begun")
 
     def _earlier_plan(self) -> dict[str, Any] | None:
         """What an unfinished run was begun with; None if there is none."""
         for name in _BEGUN:
             if (self._partial / name).exists():
-                earlier = json.loads((self._partial / name).read_text("utf-8"))
+                try:
+                    earlier = manifests.read(self._partial / name, sealed=True)
+                except DamagedError as error:
+                    raise DamagedError(
+                        f"{error}. Say that {str(self.path)!r} shall be overwritten, or delete "
+                        f"{str(self._partial)!r}, to start anew"
+                    ) from None
                 return {key: earlier.get(key) for key in self._plan}
         return None
 
     @property
     def assembled(self) -> bool:
-        """Whether the parts are joined already, so that `finish` is all that is left to do."""
-        return (self._partial / "manifest.json").exists()
+        """Whether `finish` is all that is left to do."""
+        return self._reused is not None or self._is_assembled
 
     @property
-    def _has_parts(self) -> bool:
-        return any(self._partial.glob("part-*.arrow"))
+    def _is_assembled(self) -> bool:
+        return (self._partial / "manifest.json").exists()
+
+    def _can_be_placed(self) -> bool:
+        """Whether table and what goes beside it are whole; if not, they are to be made again."""
+        manifest = manifests.read(self._partial / "manifest.json", sealed=True)
+        try:
+            self._check_assembled(manifest)
+        except DamagedError as error:
+            self._warn(str(error))
+            self._table.unlink(missing_ok=True)
+            (self._partial / "manifest.json").unlink()
+            if not (self._partial / "plan.json").exists():
+                self._write_manifest("plan.json", self._plan)
+            return False
+        return True
+
+    def _check_assembled(self, manifest: Mapping[str, Any]) -> None:
+        table = self._table if self._table.exists() else self.path
+        if not table.exists():
+            raise DamagedError(f"{str(table)!r} is gone")
+        if disk.sha256(table) != manifest["output"]["sha256"]:
+            raise DamagedError(f"{str(table)!r} is damaged")
+        for name, digest in manifest.get("beside", {}).items():
+            made = self.beside(name)
+            self._check_beside(made if made.exists() else self.path.with_name(name), digest)
+
+    @property
+    def _something_is_kept(self) -> bool:
+        """Whether there is anything to go on with."""
+        if not self._partial.is_dir():
+            return False
+        return self._is_assembled or any(
+            file.name.startswith(("part-", _KEPT)) and not file.name.endswith(".tmp")
+            for file in self._partial.iterdir()
+        )
 
     def _let_go(self) -> None:
         if self._lock is not None:
@@ -320,7 +433,8 @@ class Stage:
     ) -> Iterator[Chunk[Row]]:
         """The rows in chunks, without those whose parts are finished already.
 
-        A part counts as finished if it was made from just these rows, as their `repr` says.
+        A part counts as finished if it was made from just these rows, as their `repr` says, and is
+        what was written.
 
         Args:
             rows: all rows of the input, the same in every run.
@@ -339,7 +453,9 @@ class Stage:
             self._parts = index + 1
             fingerprint = digest.hexdigest()
             if self._is_finished(index, fingerprint):
-                self._tell(chunk, getattr(self._progress, "kept", self._progress))
+                progress = self._progress
+                kept = progress.kept if isinstance(progress, ResumedProgress) else progress
+                self._report(chunk, kept)
             else:
                 yield Chunk(index=index, fingerprint=fingerprint, rows=chunk)
 
@@ -355,22 +471,34 @@ class Stage:
             OSError: it could not be written; the message says what is kept.
         """
         self._check_inputs(only_if_touched=True)
-        marked = table.cast(self._schema).replace_schema_metadata({FINGERPRINT: chunk.fingerprint})
-        with self._told_what_is_kept():
-            self._write(
-                self._part(chunk.index).name,
-                lambda file: pyarrow.feather.write_feather(marked, file, compression="lz4"),
-            )
+        beside = json.dumps(self._new_beside())
+        facts = {FINGERPRINT: chunk.fingerprint, BESIDE: beside}
+        marked = table.cast(self._schema).replace_schema_metadata(facts)
+        stream = io.BytesIO()
+        pyarrow.feather.write_feather(marked, stream, compression="lz4")
+        with self._naming_what_is_kept():
+            self._write_checked(self._part(chunk.index).name, stream.getbuffer())
         self._count(marked)
-        self._tell(chunk.rows, self._progress)
+        self._report(chunk.rows, self._progress)
 
     def beside(self, name: str) -> Path:
         """Where to write what shall lie beside the table under a name: a file or a folder.
 
         It is moved there with the table, in place of an earlier one, and dropped where the parts
-        are. The manifest has the SHA-256 of files.
+        are. The manifest has the SHA-256 of files. Write it before the part is added that it
+        belongs to.
         """
         return self._partial / f"{_BESIDE}{name}"
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Put an intermediate result on disk, for a run that goes on after this one was cut off."""
+        with self._naming_what_is_kept():
+            self._write_checked(f"{_KEPT}{name}", content)
+
+    def kept(self, name: str) -> bytes | None:
+        """An intermediate result that `keep` has put on disk; None if it is not there whole."""
+        content = self._read_checked(self._partial / f"{_KEPT}{name}")
+        return None if content is None else bytes(content)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -378,16 +506,54 @@ class Stage:
         return {verdict: self._counts[verdict] for verdict in self._verdicts}
 
     def _is_finished(self, index: int, fingerprint: str) -> bool:
-        try:
-            part = pyarrow.feather.read_table(self._part(index), columns=["verdict"])
-        except (FileNotFoundError, pyarrow.ArrowInvalid):
+        content = self._read_checked(self._part(index))
+        if content is None:
             return False
-        if (part.schema.metadata or {}).get(FINGERPRINT) != fingerprint.encode():
+        part = _table_in(content)
+        facts = part.schema.metadata or {}
+        if facts.get(FINGERPRINT) != fingerprint.encode():
             return False
+        if not part.schema.remove_metadata().equals(self._schema.remove_metadata()):
+            return False
+        for name, digest in json.loads(facts[BESIDE]).items():
+            made = self.beside(name)
+            if not made.is_file() or disk.sha256(made) != digest:
+                self._warn(f"{str(made)!r} is missing or damaged")
+                return False
+            self._beside[name] = disk.stamp(made)
         self._count(part)
         return True
 
-    def _tell(self, rows: Sequence[object], progress: Progress | None) -> None:
+    def _new_beside(self) -> dict[str, str]:
+        """The SHA-256 of files beside the table that are new or changed since the last part."""
+        new = {}
+        for made in sorted(self._partial.glob(f"{_BESIDE}*")):
+            name = made.name.removeprefix(_BESIDE)
+            if made.is_file() and self._beside.get(name) != disk.stamp(made):
+                new[name] = disk.sha256(made)
+                self._beside[name] = disk.stamp(made)
+        return new
+
+    def _write_checked(self, name: str, content: bytes | memoryview) -> None:
+        """Write a file behind the SHA-256 of its content."""
+        digest = hashlib.sha256(content).digest()
+        self._write(name, lambda file: (file.write(digest), file.write(content)))
+
+    def _read_checked(self, path: Path) -> memoryview | None:
+        """The content of what `_write_checked` has written; None if it is not there whole."""
+        try:
+            content = memoryview(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+            self._warn(f"{str(path)!r} is damaged")
+            return None
+        return content[_DIGEST:]
+
+    def _warn(self, damage: str) -> None:
+        warnings.warn(f"{damage}: it is made again", DamagedWarning, stacklevel=4)
+
+    def _report(self, rows: Sequence[object], progress: Progress | None) -> None:
         self._done += len(rows)
         if progress is not None:
             progress(self._done, self._total, self.counts)
@@ -410,47 +576,54 @@ class Stage:
 
         Raises:
             ChangedInputError: an input file is no longer what it was at the start.
+            DamagedError: what was written is not what lies on the disk.
             OSError: something could not be written; the message says what is kept.
         """
+        if self._reused is not None:
+            return self._reused
         if not self.assembled:
             self._check_inputs()
-        with self._told_what_is_kept():
+        with self._naming_what_is_kept():
             if not self.assembled:
-                self._assemble([self._part(index) for index in range(self._parts)], facts)
-            manifest = json.loads((self._partial / "manifest.json").read_text("utf-8"))
-            table = self._partial / f"table.{self.path.suffix[1:]}"
-            if table.exists():
-                os.replace(table, self.path)
+                self._assemble(facts)
+            manifest = manifests.read(self._partial / "manifest.json", sealed=True)
+            if self._table.exists():
+                os.replace(self._table, self.path)
             for made in self._partial.glob(f"{_BESIDE}*"):
                 place = self.path.with_name(made.name.removeprefix(_BESIDE))
                 if made.is_dir() and place.is_dir():
                     shutil.rmtree(place)
                 os.replace(made, place)
-            disk.write(
+            try:
+                self._check_assembled(manifest)
+            except DamagedError as error:
+                raise DamagedError(f"{error}. {self._what_is_kept()}Run again to go on") from None
+            manifests.write(
                 manifest_path(self.path),
-                lambda file: file.write(_json(manifest)),
+                manifest,
                 temporary=self._partial / "manifest.json.tmp",
             )
             self._remove()
+        return self._finished(manifest)
+
+    def _finished(self, manifest: Mapping[str, Any], *, reused: bool = False) -> Finished:
         return Finished(
             path=self.path,
             manifest_path=manifest_path(self.path),
             rows=manifest["rows"],
             counts=manifest["counts"],
             facts=manifest.get("facts", {}),
+            reused=reused,
         )
 
-    def _assemble(self, parts: list[Path], facts: Facts | None) -> None:
-        name = f"table.{self.path.suffix[1:]}"
+    def _assemble(self, facts: Facts | None) -> None:
         write = tables.FORMATS[self.path.suffix]
-        self._write(name, lambda file: write(file, self._schema, tables.joined(parts)))
-        result = self._partial / name
+        self._write(
+            self._table.name,
+            lambda file: write(file, self._schema, tables.joined(self._finished_parts())),
+        )
         manifest = self._plan | {
-            "output": {
-                "file": self.path.name,
-                "bytes": result.stat().st_size,
-                "sha256": disk.sha256(result),
-            },
+            "output": manifests.file_facts(self._table) | {"file": self.path.name},
             "rows": self._rows,
             "counts": self.counts,
         }
@@ -462,8 +635,18 @@ class Stage:
         if beside:
             manifest["beside"] = beside
         if facts is not None:
-            manifest["facts"] = dict(facts(tables.joined(parts)))
-        self._write("manifest.json", lambda file: file.write(_json(manifest)))
+            manifest["facts"] = dict(facts(tables.joined(self._finished_parts())))
+        self._write_manifest("manifest.json", manifest)
+
+    def _finished_parts(self) -> Iterator[pyarrow.Table]:
+        for index in range(self._parts):
+            content = self._read_checked(self._part(index))
+            if content is None:
+                raise DamagedError(
+                    f"{str(self._part(index))!r} was damaged after it had been written. "
+                    f"{self._what_is_kept()}Run again to make it again"
+                )
+            yield _table_in(content)
 
     def _check_inputs(self, *, only_if_touched: bool = False) -> None:
         for key, file in self._files.items():
@@ -478,7 +661,7 @@ class Stage:
     def _change(self, key: str, earlier: str, now: str) -> str:
         return (
             f"{str(self._files[key])!r} changed while it was in use: its SHA-256 was {earlier} and "
-            f"is {now} now. {self._what_is_kept()} Put the earlier file back and run again to go on"
+            f"is {now} now. {self._what_is_kept()}Put the earlier file back and run again to go on"
         )
 
     # Writing
@@ -486,37 +669,37 @@ class Stage:
     def _write(self, name: str, content: Callable[[BufferedIOBase], object]) -> None:
         disk.write(self._partial / name, content, temporary=self._partial / f"{name}.tmp")
 
-    @property
-    def _begun(self) -> bool:
-        return any((self._partial / name).exists() for name in _BEGUN)
+    def _write_manifest(self, name: str, content: Mapping[str, object]) -> None:
+        temporary = self._partial / f"{name}.tmp"
+        manifests.write(self._partial / name, content, temporary=temporary)
 
     def _what_is_kept(self) -> str:
-        return f"{self._rows:,} finished rows are kept in {str(self._partial)!r}."
+        """A sentence, or nothing if nothing is kept."""
+        if not self._something_is_kept:
+            return ""
+        rows = f"{self._rows:,} finished rows are" if self._rows else "What is finished is"
+        return f"{rows} kept in {str(self._partial)!r}. "
 
     @contextmanager
-    def _told_what_is_kept(self) -> Iterator[None]:
+    def _naming_what_is_kept(self) -> Iterator[None]:
         try:
             yield
         except FileExistsError:
             raise
         except OSError as error:
-            kept = f"{self._what_is_kept()} Run again to go on"
+            kept = self._what_is_kept()
             raise OSError(
                 error.errno,
                 f"could not write {str(self.path)!r}: {error.strerror or error}. "
-                f"{kept if self._begun else 'Nothing has been begun'}",
+                f"{f'{kept}Run again to go on' if kept else 'Nothing has been begun'}",
             ) from error
 
 
-def _differences(earlier: object, now: object, name: str = "") -> Iterator[str]:
-    if isinstance(earlier, dict) and isinstance(now, dict):
-        for key in earlier | now:
-            yield from _differences(
-                earlier.get(key), now.get(key), f"{name}.{key}" if name else key
-            )
-    elif earlier != now:
-        yield f"{name} was {json.dumps(earlier)} and is {json.dumps(now)} now"
+def _table_in(content: memoryview) -> pyarrow.Table:
+    return pyarrow.feather.read_table(pyarrow.BufferReader(content), memory_map=False)
 
 
-def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+def _plain(value: Mapping[str, object]) -> dict[str, Any]:
+    """As JSON gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain

@@ -6,12 +6,10 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow
-import pyarrow.feather
 import pyarrow.parquet
 
 __all__ = ["FORMATS", "joined", "write_csv", "write_parquet"]
@@ -19,11 +17,10 @@ __all__ = ["FORMATS", "joined", "write_csv", "write_parquet"]
 ROW_GROUP = 1 << 16
 
 
-def joined(parts: Iterable[Path]) -> Iterator[pyarrow.Table]:
-    """The tables of Arrow files one after the other, in pieces of about a row group."""
+def joined(parts: Iterable[pyarrow.Table]) -> Iterator[pyarrow.Table]:
+    """Tables one after the other, in pieces of about a row group."""
     held: list[pyarrow.Table] = []
-    for part in parts:
-        table = pyarrow.feather.read_table(part, memory_map=False)
+    for table in parts:
         held.append(table.replace_schema_metadata(None))
         if sum(table.num_rows for table in held) >= ROW_GROUP:
             yield pyarrow.concat_tables(held)
