@@ -586,8 +586,12 @@ def test_a_finished_output_is_replaced_only_when_told(run, tmp_path, networks):
     filtering = ("filter", SAMPLE, *networks, "--limit", 5, "--out", "out.csv")
     assert run(*filtering).returncode == 0
     first = (tmp_path / "out.csv").read_bytes()
-    line = refusal(run(*filtering))
-    assert "'out.csv' is finished" in line
+    again = run(*filtering)
+    assert again.returncode == 0
+    assert again.stdout.endswith("out.csv was finished already, with the same settings\n")
+    assert (tmp_path / "out.csv").read_bytes() == first
+    line = refusal(run(*filtering, "--all-plies"))
+    assert "out.csv' is finished, with other settings: options.all_plies was false" in line
     assert line.endswith("(--overwrite)")
     assert run(*filtering, "--overwrite", "--all-plies").returncode == 0
     assert (tmp_path / "out.csv").read_bytes() != first

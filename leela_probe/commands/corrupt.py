@@ -99,7 +99,7 @@ def corrupt(
     terminal.console().print(tables_shown.funnel(finished.counts, meanings))
     if (remark := corruptions.remark(finished.facts)) is not None:
         terminal.console().print(remark)
-    print(f"wrote {finished.path} and {finished.manifest_path.name}")
+    print(terminal.outcome(finished))
 
 
 COMMAND = Command(

@@ -87,7 +87,7 @@ def filter_puzzles(
         "kept": "hard, correct and forcing",
     }
     terminal.console().print(tables_shown.funnel(finished.counts, meanings))
-    print(f"wrote {finished.path} and {finished.manifest_path.name}")
+    print(terminal.outcome(finished))
 
 
 COMMAND = Command(

@@ -109,7 +109,7 @@ def run(
     _tell_funnel(finished, sweep)
     if check is not None:
         _tell_agreement(network, pairs, sweep, asked, best=best, steps=steps, check=check)
-    print(f"wrote {finished.path} and {finished.manifest_path.name}")
+    print(terminal.outcome(finished))
 
 
 def _tell_funnel(finished: Finished, sweep: Sweep) -> None:

@@ -16,9 +16,10 @@ from leela_probe.commands import options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from leela_probe.files.store import Finished
     from leela_probe.networks.network import Network
 
-__all__ = ["console", "load", "overwriting", "resumable", "stage"]
+__all__ = ["console", "load", "outcome", "overwriting", "resumable", "stage"]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -102,3 +103,10 @@ def overwriting() -> Iterator[None]:
         yield
     except (FileExistsError, PlanChangedError) as error:
         raise ValueError(f"{str(error).rstrip('.')} (--overwrite)") from None
+
+
+def outcome(finished: Finished) -> str:
+    """The last line of a command that runs a stage."""
+    if finished.reused:
+        return f"{finished.path} was finished already, with the same settings"
+    return f"wrote {finished.path} and {finished.manifest_path.name}"

@@ -98,7 +98,8 @@ def run(
         progress: told of both passes together.
 
     Raises:
-        FileExistsError: if the output is finished; and what else `store.Stage` and `measure` raise.
+        PlanChangedError: the output was made with other settings; and what else `store.Stage`
+            and `measure` raise.
     """
     found = pair_files.read(puzzles)[:limit]
     if not any(relations(pair, plies) for pair in found):

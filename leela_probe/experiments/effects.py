@@ -155,7 +155,8 @@ def sweep(
         schema: the columns of what `rows` makes.
 
     Raises:
-        FileExistsError: if the output is finished; and what else `store.Stage` and `measure` raise.
+        PlanChangedError: the output was made with other settings; and what else `store.Stage`
+            and `measure` raise.
     """
     question = Question(measure=measure, direction=direction, history=history, seed=seed)
     found = pair_files.read(puzzles, ranks=ranks)[:limit]

@@ -272,7 +272,7 @@ class Stage:
             return
         if changes and self._something_is_kept:
             refusal = PlanChangedError(
-                f"{str(self.path)!r} was begun with another plan: {'; '.join(changes)}. Run it "
+                f"{str(self.path)!r} was begun with other settings: {'; '.join(changes)}. Run it "
                 f"again with the earlier settings to go on, or say that it shall be overwritten "
                 f"(or delete {str(self._partial)!r}) to start anew"
             )
@@ -319,8 +319,8 @@ class Stage:
             changes = list(manifests.differences(earlier, self._plan))
             if changes:
                 raise PlanChangedError(
-                    f"{str(self.path)!r} is finished, with another plan: {'; '.join(changes)}. To "
-                    f"go on, {advice}"
+                    f"{str(self.path)!r} is finished, with other settings: "
+                    f"{'; '.join(changes)}. To go on, {advice}"
                 )
             manifests.check(self.path)
             for name, digest in manifest.get("beside", {}).items():

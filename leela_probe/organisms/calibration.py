@@ -274,7 +274,7 @@ def calibrate(
         progress: see `store.Progress`.
 
     Raises:
-        FileExistsError: if the table is there and is not to be overwritten.
+        PlanChangedError: the table was made with other settings; see `store.Stage`.
         ValueError: for fewer than 10 puzzles.
     """
     if puzzles < power.SIZES[0]:

@@ -7,7 +7,6 @@ without a network) is one part of the stage: a run cut off goes on after the las
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pyarrow
 
-from leela_probe.files import disk, store
+from leela_probe.files import store
 from leela_probe.files.store import Finished
 from leela_probe.networks import activations, conversion, onnx_files
 from leela_probe.networks import network as networks
@@ -155,16 +154,13 @@ def probe(
         overwrite: see `store.Stage`.
         told: see `Told`.
 
-    A table that is there already, finished, of the same inputs and options, is left as it is.
-
     Returns:
         The finished table, and what was asked. `accuracies.of_predictions` goes on from here.
 
     Raises:
         KeyError: if the network has no such sites.
         OSError: if the activations do not fit on the disk.
-        FileExistsError, ValueError: what `store.Stage`, `pairs.read` and `plan` refuse; and if the
-            probes in the folder are not those of its table.
+        FileExistsError, ValueError: what `store.Stage`, `pairs.read` and `plan` refuse.
     """
     say = told or (lambda text: None)
     found = pair_files.read(puzzles)[:limit]
@@ -199,10 +195,6 @@ def probe(
         "seed": seed,
         "network": network.identity(),
     }
-    if not overwrite:
-        earlier = _finished(folder / PREDICTIONS, puzzles, network, options)
-        if earlier is not None:
-            return earlier, asked
     work = _Work(network, asked, sites, recipe, folder, dtype, history, batch_size, seed, say)
     with store.Stage(
         folder / PREDICTIONS,
@@ -221,29 +213,6 @@ def probe(
                 (reader,) = chunk.rows
                 stage.add(chunk, work.predictions(reader, stage.beside, keep=keep_activations))
         return stage.finish(), asked
-
-
-def _finished(
-    path: Path, puzzles: str | Path, network: Network, options: dict[str, object]
-) -> Finished | None:
-    beside = store.manifest_path(path)
-    if not (path.is_file() and beside.is_file()) or store.partial_path(path).exists():
-        return None
-    manifest = json.loads(beside.read_text("utf-8"))
-    hashes = {name: facts["sha256"] for name, facts in manifest["inputs"].items()}
-    same = hashes == {"puzzles": disk.sha256(puzzles), "network": network.sha256}
-    if not same or manifest["options"] != json.loads(json.dumps(options)):
-        return None
-    probes = path.with_name(PROBES)
-    said = manifest.get("beside", {}).get(PROBES)
-    if said is not None and probes.is_file() and disk.sha256(probes) != said:
-        raise ValueError(
-            f"{probes} holds other probes than those that made {path.name}: make both anew "
-            "(overwrite), or put the right file back"
-        )
-    return Finished(
-        path=path, manifest_path=beside, rows=manifest["rows"], counts=manifest["counts"]
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

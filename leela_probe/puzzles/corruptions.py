@@ -114,7 +114,8 @@ def corrupt(
     Raises:
         NotAPuzzleDumpError: the file holds no puzzles.
         ValueError: the strong network has no value head.
-        FileExistsError: the output is finished; and what else `store.Stage` raises.
+        PlanChangedError: the output was made with other settings; and what else `store.Stage`
+            raises.
     """
     thresholds = _thresholds(puzzles)
     search = replace(search, favourite=search.favourite and thresholds["correct"] >= 0.5)

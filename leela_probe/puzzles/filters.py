@@ -104,7 +104,8 @@ def filter_puzzles(
     Raises:
         NotAPuzzleDumpError: the dump is something else.
         ValueError: the sample has less than one row.
-        FileExistsError: the output is finished; and what else `store.Stage` raises.
+        PlanChangedError: the output was made with other settings; and what else `store.Stage`
+            raises.
     """
     if sample is not None and sample < 1:
         raise ValueError(f"expected a sample of at least one row, got {sample}")

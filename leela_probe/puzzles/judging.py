@@ -43,7 +43,8 @@ def stage(
         progress: told after each part.
 
     Raises:
-        FileExistsError: the output is finished; and what else `store.Stage` raises.
+        PlanChangedError: the output was made with other settings; and what else `store.Stage`
+            raises.
     """
     return store.Stage(
         out,

@@ -73,8 +73,13 @@ def test_it_writes_tables_with_manifests(done):
 
 
 def test_a_finished_calibration_is_not_overwritten_unasked(done):
-    _, wanted, _ = done
-    result = calibrate(*wanted)
+    folder, wanted, first = done
+    before = (folder / "calibration.parquet").stat().st_mtime_ns
+    again = calibrate(*wanted)
+    assert again.returncode == 0
+    assert again.stdout == first.stdout
+    assert (folder / "calibration.parquet").stat().st_mtime_ns == before
+    result = calibrate(*wanted, "--puzzles", 11)
     assert result.returncode == 1
     assert "is finished" in result.stderr
     assert "--overwrite" in result.stderr

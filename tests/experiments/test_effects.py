@@ -646,8 +646,11 @@ def test_a_finished_table_is_not_overwritten_unasked(network, pairs_file, tmp_pa
     net = network("attention")
     out = tmp_path / "effects.parquet"
     run(net, pairs_file, out, limit=1)
-    with pytest.raises(FileExistsError, match=r"effects\.parquet' is finished"):
-        run(net, pairs_file, out, limit=1)
+    assert run(net, pairs_file, out, limit=1).reused
+    with pytest.raises(
+        PlanChangedError, match=r"effects\.parquet' is finished, with .*limit was 1"
+    ):
+        run(net, pairs_file, out, limit=2)
     assert run(net, pairs_file, out, limit=2, overwrite=True).rows == 16
 
 

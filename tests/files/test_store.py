@@ -239,7 +239,7 @@ def test_a_finished_output_is_not_overwritten_without_being_told(tmp_path):
     finished.path.write_bytes(b"precious")
     with pytest.raises(DamagedError, match=r"out\.parquet' is damaged: .* make it anew$"):
         run(tmp_path)
-    with pytest.raises(PlanChangedError, match=r"is finished, with another plan: options\.power"):
+    with pytest.raises(PlanChangedError, match=r"is finished, with other settings: options\.power"):
         run(tmp_path, options={"power": 3})
     assert finished.path.read_bytes() == b"precious"
     again, _ = run(tmp_path, overwrite=True)
