@@ -64,7 +64,7 @@ def calibrate(
     the heads of single pieces need longer lines.
     """
     from leela_probe.commands import outputs
-    from leela_probe.files import store
+    from leela_probe.files import manifests
     from leela_probe.organisms import calibration
 
     wanted = calibration.organisms(seeds=seeds, seed=seed, files=_files(networks or ()))
@@ -93,7 +93,7 @@ def calibrate(
     console.print(_LEGEND)
     for line in _first_moves(table):
         console.print(line)
-    print(f"wrote {finished.path}, {written} and {store.manifest_path(written).name}")
+    print(f"wrote {finished.path}, {written} and {manifests.manifest_path(written).name}")
 
 
 COMMAND = Command(

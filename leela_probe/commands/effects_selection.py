@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from leela_probe.experiments import categories, effect_figures, effect_tables
-from leela_probe.files import store
+from leela_probe.files import manifests
 
 __all__ = [
     "at_one_place",
@@ -241,7 +241,7 @@ def heading(path: str | Path, table: pd.DataFrame, *, extra: Iterable[str] = ())
         extra: further things to say.
     """
     said = []
-    manifest = store.manifest_path(path)
+    manifest = manifests.manifest_path(path)
     options: dict[str, Any] = {}
     if manifest.is_file():
         facts = json.loads(manifest.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leela_probe.files import disk, store
+from leela_probe.files import disk, manifests
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,11 +93,11 @@ def write_table(
         "stage": name,
         "inputs": {part: _facts(Path(file)) for part, file in inputs.items()},
         "options": dict(options),
-        "versions": store.versions(),
+        "versions": manifests.versions(),
         "output": _facts(path),
         "rows": len(table),
     }
-    beside = store.manifest_path(path)
+    beside = manifests.manifest_path(path)
     text = json.dumps(manifest, indent=2) + "\n"
     disk.write(
         beside,

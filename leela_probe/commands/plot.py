@@ -617,11 +617,11 @@ def _pair(effects: Path, pairs: Path | None, puzzle: str) -> Pair:
     """The puzzle's pair out of the file that was patched, which the manifest names."""
     import json
 
-    from leela_probe.files import disk, store
+    from leela_probe.files import disk, manifests
     from leela_probe.puzzles import pairs as pair_files
 
     if pairs is None:
-        manifest = store.manifest_path(effects)
+        manifest = manifests.manifest_path(effects)
         if not manifest.is_file():
             raise FileNotFoundError(
                 f"{manifest} is not there to say which pairs were patched: name them with --pairs"

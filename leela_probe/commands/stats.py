@@ -531,7 +531,7 @@ def _write(
     found: pd.DataFrame, given: Mapping[str, Any], *, inputs: Mapping[str, Path] | None = None
 ) -> None:
     from leela_probe.commands import outputs
-    from leela_probe.files import store
+    from leela_probe.files import manifests
 
     out: Path | None = given["out"]
     if out is None:
@@ -543,4 +543,4 @@ def _write(
         inputs={"effects": given["effects"]} if inputs is None else inputs,
         options={name: value for name, value in given.items() if name not in _FILES},
     )
-    print(f"wrote {out} and {store.manifest_path(out).name}")
+    print(f"wrote {out} and {manifests.manifest_path(out).name}")

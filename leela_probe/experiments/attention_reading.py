@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from leela_probe.files.store import Progress
+from leela_probe.files.progress import Progress
 from leela_probe.networks.measures import Runs, log_odds
 from leela_probe.networks.network import Network
 from leela_probe.positions.planes import History

@@ -6,9 +6,6 @@ puzzles.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +15,6 @@ import pyarrow
 import pyarrow.parquet
 import safetensors.numpy
 from jaxtyping import Int64
-from safetensors import safe_open
 
 from leela_probe.experiments.attention_reading import (
     AT_ONCE,
@@ -28,8 +24,9 @@ from leela_probe.experiments.attention_reading import (
     patterns,
     relations,
 )
-from leela_probe.files import disk, store
-from leela_probe.files.store import Finished, Progress
+from leela_probe.files import store
+from leela_probe.files.progress import Progress
+from leela_probe.files.store import Finished
 from leela_probe.networks.network import Network
 from leela_probe.positions.planes import History
 from leela_probe.puzzles import pairs as pair_files
@@ -42,6 +39,7 @@ __all__ = ["SCHEMA", "chance", "parts", "run", "summary"]
 _PAIRS_AT_ONCE = 16
 _ROWS_AT_ONCE = 1 << 18
 _WORDS = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+_PATTERNS = "patterns.safetensors"
 _MEANS = ("attention", "elsewhere", "attribution")
 
 SCHEMA = pyarrow.schema(
@@ -101,14 +99,12 @@ def run(
         PlanChangedError: the output was made with other settings; and what else `store.Stage`
             and `measure` raise.
     """
-    found = pair_files.read(puzzles)[:limit]
-    if not any(relations(pair, plies) for pair in found):
+    pairs = pair_files.read(puzzles)[:limit]
+    if not any(relations(pair, plies) for pair in pairs):
         raise ValueError(f"no puzzle has plies {', '.join(map(str, plies))}: ask for earlier ones")
-    count, out = len(found), Path(out)
-    how = {"history": history.value, "limit": limit, "batch_size": batch_size,
-           "network": network.identity()}  # fmt: skip
+    count = len(pairs)
 
-    def told(done: int, total: int | None, counts: Mapping[str, int]) -> None:
+    def report(done: int, total: int | None, counts: Mapping[str, int]) -> None:
         if progress is not None:
             progress(done, 2 * count, counts)
 
@@ -117,28 +113,36 @@ def run(
         name="attention",
         inputs={"puzzles": puzzles, "network": network.path},
         loaded={"network": network.sha256},
-        options={"plies": list(plies), "attribution": attribution, "seed": seed, **how},
+        networks={"network": network.identity()},
+        options={
+            "plies": list(plies),
+            "attribution": attribution,
+            "seed": seed,
+            "history": history.value,
+            "limit": limit,
+            "batch_size": batch_size,
+        },
         schema=SCHEMA,
         verdicts=("read",),
         overwrite=overwrite,
-        progress=lambda done, total, counts: told(count + done, total, counts),
+        progress=lambda done, total, counts: report(count + done, total, counts),
     ) as stage:
-        kept = out.with_name(f".{out.name}.patterns.safetensors")
         if not stage.assembled:
-            whose = [how, [dataclasses.astuple(pair) for pair in found]]
-            digest = hashlib.sha256(json.dumps(whose).encode()).hexdigest()
-            among = _kept(kept, digest, count)
-            if among is None:
-                among = patterns(network, found, history=history, batch_size=batch_size,
-                                 progress=told)  # fmt: skip
-                _keep(among, kept, digest)
-            for chunk in stage.unfinished(found, size=_PAIRS_AT_ONCE, total=count):
-                some = [pair for pair in chunk.rows if relations(pair, plies)]
+            kept = stage.kept(_PATTERNS)
+            if kept is None:
+                among = patterns(
+                    network, pairs, history=history, batch_size=batch_size, progress=report
+                )
+                stage.keep(_PATTERNS, safetensors.numpy.save({"total": among.total}))
+            else:
+                among = Patterns(total=safetensors.numpy.load(kept)["total"], puzzles=count)
+            for chunk in stage.unfinished(pairs, size=_PAIRS_AT_ONCE, total=count):
+                with_relations = [pair for pair in chunk.rows if relations(pair, plies)]
                 table = SCHEMA.empty_table()
-                if some:
+                if with_relations:
                     rows = measure(
                         network,
-                        some,
+                        with_relations,
                         plies=plies,
                         attribution=attribution,
                         among=among,
@@ -149,24 +153,7 @@ def run(
                     rows = rows.assign(verdict="read")
                     table = pyarrow.Table.from_pandas(rows, SCHEMA, preserve_index=False)
                 stage.add(chunk, table)
-        finished = stage.finish()
-    kept.unlink(missing_ok=True)
-    return finished
-
-
-def _keep(found: Patterns, path: Path, digest: str) -> None:
-    content = safetensors.numpy.save({"total": found.total}, metadata={"of": digest})
-    disk.write(path, lambda file: file.write(content), temporary=path.with_suffix(".tmp"))
-
-
-def _kept(path: Path, digest: str, puzzles: int) -> Patterns | None:
-    """What was kept of a run that was cut off, if it was about the same."""
-    if not path.is_file():
-        return None
-    with safe_open(str(path), framework="numpy") as file:
-        if (file.metadata() or {}).get("of") != digest:
-            return None
-        return Patterns(total=file.get_tensor("total"), puzzles=puzzles)
+        return stage.finish()
 
 
 def chance(top: int, *, puzzles: int = 1, heads: int = 1) -> float:

@@ -23,7 +23,8 @@ from leela_probe.experiments import categories, effect_tables
 from leela_probe.experiments.effect_tables import MEASURED, SCHEMA, VERDICTS
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.files import store
-from leela_probe.files.store import Finished, Progress
+from leela_probe.files.progress import Progress
+from leela_probe.files.store import Finished
 from leela_probe.networks import patching
 from leela_probe.networks.measures import MEASURES, Runs
 from leela_probe.networks.network import Network
@@ -149,7 +150,7 @@ def sweep(
         ranks: which partners of each puzzle.
         seed: see `measure`.
         overwrite: see `store.Stage`.
-        progress: see `store.Progress`.
+        progress: see `files.progress.Progress`.
         rows: makes the rows of prepared pairs; by default every change is measured exactly
             (`screen.screen` measures the best of each puzzle).
         schema: the columns of what `rows` makes.
@@ -167,6 +168,7 @@ def sweep(
         name="patch",
         inputs={"puzzles": puzzles, "network": network.path},
         loaded={"network": network.sha256},
+        networks={"network": network.identity()},
         options={
             "sweep": sweep.name,
             **options,
@@ -177,7 +179,6 @@ def sweep(
             "limit": limit,
             "ranks": list(ranks),
             "seed": seed,
-            "network": network.identity(),
         },
         schema=schema,
         verdicts=VERDICTS,

@@ -38,12 +38,9 @@ __all__ = [
     "DamagedWarning",
     "Finished",
     "PlanChangedError",
-    "Progress",
     "Stage",
     "StageBusyError",
-    "manifest_path",
     "partial_path",
-    "versions",
 ]
 
 Row = TypeVar("Row")

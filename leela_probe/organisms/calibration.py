@@ -19,7 +19,8 @@ import pyarrow
 import pyarrow.parquet
 
 from leela_probe.files import bundled, store
-from leela_probe.files.store import Finished, Progress
+from leela_probe.files.progress import Progress
+from leela_probe.files.store import Finished
 from leela_probe.networks import network as networks
 from leela_probe.networks.network import Network
 from leela_probe.organisms import contrasts, planted, planted_puzzles, power
@@ -271,7 +272,7 @@ def calibrate(
         wanted: from `organisms`.
         puzzles: how many for each planted organism; the others get at most 64.
         overwrite: see `store.Stage`.
-        progress: see `store.Progress`.
+        progress: see `files.progress.Progress`.
 
     Raises:
         PlanChangedError: the table was made with other settings; see `store.Stage`.

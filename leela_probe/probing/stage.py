@@ -193,7 +193,6 @@ def probe(
         "limit": limit,
         "batch_size": batch_size,
         "seed": seed,
-        "network": network.identity(),
     }
     work = _Work(network, asked, sites, recipe, folder, dtype, history, batch_size, seed, say)
     with store.Stage(
@@ -201,6 +200,7 @@ def probe(
         name="probe",
         inputs={"puzzles": puzzles, "network": network.path},
         loaded={"network": network.sha256},
+        networks={"network": network.identity()},
         options=options,
         schema=SCHEMA,
         verdicts=VERDICTS,

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import chess
 import pyarrow
 
-from leela_probe.files import bundled, store
-from leela_probe.files.store import Finished, Progress
+from leela_probe.files import bundled, manifests
+from leela_probe.files.progress import Progress
+from leela_probe.files.store import Finished
 from leela_probe.files.workers import Pool, beside
 from leela_probe.puzzles import criteria, judging, lichess, partners, plies, target_patterns
 from leela_probe.puzzles.candidates import line_squares, third_mover_square
@@ -109,7 +110,7 @@ def corrupt(
         workers: processes that make and encode candidates; see `workers.Pool`. The output does not
             depend on them.
         overwrite: see `store.Stage`.
-        progress: called after each part; see `store.Progress`.
+        progress: called after each part; see `files.progress.Progress`.
 
     Raises:
         NotAPuzzleDumpError: the file holds no puzzles.
@@ -222,7 +223,7 @@ above 0.5)
 def _thresholds(puzzles: str | Path) -> dict[str, float]:
     """What the filter that wrote the puzzles asked of first moves; else the paper's thresholds."""
     asked: Mapping[str, float] = asdict(criteria.PRESETS["default"])
-    manifest = store.manifest_path(bundled.resolve(puzzles))
+    manifest = manifests.manifest_path(bundled.resolve(puzzles))
     if manifest.is_file():
         try:
             told = json.loads(manifest.read_text("utf-8"))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow
 
-from leela_probe.files.store import Finished, Progress
+from leela_probe.files.progress import Progress
+from leela_probe.files.store import Finished
 from leela_probe.files.workers import Pool
 from leela_probe.puzzles import cascade, judging, lichess, sampling, target_patterns
 from leela_probe.puzzles.cascade import Judged
@@ -99,7 +100,7 @@ def filter_puzzles(
         workers: processes that read and encode; see `workers.Pool`. The output does not depend
             on them.
         overwrite: see `store.Stage`.
-        progress: called after each part; see `store.Progress`.
+        progress: called after each part; see `files.progress.Progress`.
 
     Raises:
         NotAPuzzleDumpError: the dump is something else.

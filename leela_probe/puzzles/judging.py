@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow
 
 from leela_probe.files import store
-from leela_probe.files.store import Progress
+from leela_probe.files.progress import Progress
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
@@ -51,10 +51,8 @@ def stage(
         name=name,
         inputs={**inputs, **{part: network.path for part, network in networks.items()}},
         loaded={part: network.sha256 for part, network in networks.items()},
-        options={
-            **options,
-            **{part: network.identity() for part, network in networks.items()},
-        },
+        networks={part: network.identity() for part, network in networks.items()},
+        options=options,
         schema=schema,
         verdicts=verdicts,
         overwrite=overwrite,

@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 import leela_probe
-from leela_probe.files import disk, store
+from leela_probe.files import disk, manifests
 from leela_probe.study import number_tables, sentences, tabulation
 from leela_probe.study.ledger import LEFT_OUT, Ledger, Outcome, Record
 from leela_probe.study.number_tables import Shown
@@ -157,7 +157,7 @@ def render(study: Study, networks: Networks, records: Mapping[str, Record]) -> s
                 ("weak network", study.weak),
             )
         ],
-        versions=[(name, number) for name, number in store.versions().items() if number],
+        versions=[(name, number) for name, number in manifests.versions().items() if number],
     )  # fmt: skip
 
 

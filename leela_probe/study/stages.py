@@ -12,8 +12,8 @@ from typing import Any
 
 import leela_probe
 from leela_probe.experiments import sweeps
-from leela_probe.files import store
-from leela_probe.files.store import Progress
+from leela_probe.files import manifests
+from leela_probe.files.progress import Progress
 from leela_probe.study import drawings, pages, published, tabulation, works
 from leela_probe.study.ledger import Ledger, Record, Step
 from leela_probe.study.study import Networks, Study
@@ -143,7 +143,7 @@ def _unseen(name: str) -> AbstractContextManager[Progress]:
 
 def steps(study: Study, networks: Networks, shown: Shown) -> list[Step]:
     """All steps of a study, in their order."""
-    versions = store.versions()
+    versions = manifests.versions()
     telling = {"leela-probe": leela_probe.__version__, "sources": _digest()}
     sources = {"strong": study.strong, "weak": study.weak}
     # named only where they are given, so that studies begun without them go on

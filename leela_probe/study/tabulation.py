@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from leela_probe.experiments.effect_tables import MEASURED
-from leela_probe.files import disk, store
+from leela_probe.files import disk, manifests
 from leela_probe.probing import accuracies
 from leela_probe.puzzles import criteria, partners
 from leela_probe.puzzles import pairs as pair_files
@@ -137,7 +137,7 @@ def funnel(study: Study) -> pd.DataFrame:
     found = 0
     for name, verdicts in (("filtered", criteria.VERDICTS), ("pairs", partners.VERDICTS)):
         of_stage = json.loads(
-            store.manifest_path(study.table(f"{name}.parquet")).read_text(encoding="utf-8")
+            manifests.manifest_path(study.table(f"{name}.parquet")).read_text(encoding="utf-8")
         )["counts"]
         for verdict in verdicts:
             if verdict in ("kept", "further"):
@@ -211,7 +211,7 @@ def finished(study: Study, file: str) -> Path | None:
 
 def options_of(path: Path) -> Mapping[str, Any]:
     """The options in the manifest of a table; none where there is no manifest."""
-    manifest = store.manifest_path(path)
+    manifest = manifests.manifest_path(path)
     if not manifest.is_file():
         return {}
     options = json.loads(manifest.read_text(encoding="utf-8"))["options"]
@@ -252,5 +252,5 @@ def _measured(study: Study, name: str) -> Path | None:
     path = finished(study, f"{name}.parquet")
     if path is None:
         return None
-    counts = json.loads(store.manifest_path(path).read_text(encoding="utf-8"))["counts"]
+    counts = json.loads(manifests.manifest_path(path).read_text(encoding="utf-8"))["counts"]
     return path if counts.get(MEASURED, 0) else None

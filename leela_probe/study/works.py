@@ -20,8 +20,9 @@ from leela_probe.experiments import (
     sweeps,
 )
 from leela_probe.experiments.sweeps import Sweep
-from leela_probe.files import store
-from leela_probe.files.store import Finished, Progress
+from leela_probe.files import manifests, store
+from leela_probe.files.progress import Progress
+from leela_probe.files.store import Finished
 from leela_probe.probing import stage as probe_stage
 from leela_probe.puzzles import corruptions, filters
 from leela_probe.puzzles import pairs as pair_files
@@ -47,7 +48,7 @@ _RELATIONS = ("3->1", "1->3", "5->1")
 
 def _table(path: Path, resumed: bool, make: Callable[[], Finished]) -> Outcome:
     """A stage of `files.store`; what it left when it was cut off is used."""
-    manifest = store.manifest_path(path)
+    manifest = manifests.manifest_path(path)
     done = resumed and path.exists() and manifest.exists()
     if not done or store.partial_path(path).exists():
         make()
@@ -160,7 +161,7 @@ def effects_of(
 
 
 def _found(study: Study) -> int:
-    manifest = store.manifest_path(study.table("pairs.parquet"))
+    manifest = manifests.manifest_path(study.table("pairs.parquet"))
     return int(json.loads(manifest.read_text(encoding="utf-8"))["counts"]["found"])
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from leela_probe.experiments import attention_reading, attention_tables
 from leela_probe.experiments.attention_tables import chance
-from leela_probe.files import store
+from leela_probe.files import manifests
 from leela_probe.positions.planes import History
 
 
@@ -81,7 +81,7 @@ def test_a_run_cut_off_goes_on_and_adds_up_no_patterns_again(
     attention_tables.run(net, puzzles, out, history=History.KNOWN)
     assert out.read_bytes() == whole.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {
-        name for path in (whole, out) for name in (path.name, store.manifest_path(path).name)
+        name for path in (whole, out) for name in (path.name, manifests.manifest_path(path).name)
     }
 
 

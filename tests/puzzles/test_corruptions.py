@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from puzzle_dumps import COLUMNS, HashNetwork, csv_text, random_rows, write_dump
 
-from leela_probe.files import store
+from leela_probe.files import manifests
 from leela_probe.puzzles import corruptions
 from leela_probe.puzzles.lichess import NotAPuzzleDumpError
 from leela_probe.puzzles.partners import VERDICTS, Search
@@ -176,14 +176,14 @@ def test_the_manifest_tells_how_many_clean_boards_are_not_what_the_filter_asks_f
 def test_the_filter_s_own_thresholds_are_those_that_count(folder, tmp_path):
     source = write_dump(tmp_path / "filtered.csv", ROWS[:3])
     asked = {"options": {"criteria": {"hard": 0.9, "correct": 0.0}}}
-    store.manifest_path(source).write_text(json.dumps(asked))
+    manifests.manifest_path(source).write_text(json.dumps(asked))
     search = dataclasses.replace(WIDE, favourite=True)
     finished = run(folder, tmp_path / "out.csv", source=source, search=search)
     assert finished.counts["not_favourite"] == 0  # the filter did not ask for favourites
     facts = finished.facts["clean_boards"]
     assert (facts["hard"], facts["correct"]) == (0.9, 0.0)
     assert (facts["found"], facts["not_correct"]) == (finished.counts["found"], 0)
-    store.manifest_path(source).write_text("no manifest")
+    manifests.manifest_path(source).write_text("no manifest")
     with pytest.raises(ValueError, match=r"filtered\.csv\.manifest\.json' is no manifest"):
         run(folder, tmp_path / "again.csv", source=source)
 

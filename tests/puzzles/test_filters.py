@@ -14,7 +14,7 @@ import pytest
 from filter_in_a_process import CRITERIA, networks, run
 from puzzle_dumps import COLUMNS, HashNetwork, csv_text, random_rows, write_dump
 
-from leela_probe.files import store
+from leela_probe.files import manifests, store
 from leela_probe.positions import encoding
 from leela_probe.positions.planes import History, InputFormat
 from leela_probe.puzzles import filters
@@ -401,7 +401,7 @@ def test_a_stage_killed_at_random_moments_ends_with_the_same_bytes(folder, tmp_p
     if store.partial_path(out).exists():  # killed after the table was in place
         run(source, out, folder, stage, 0)
     assert out.read_bytes() == expected.path.read_bytes()
-    assert store.manifest_path(out).read_text() == expected.manifest_path.read_text().replace(
+    assert manifests.manifest_path(out).read_text() == expected.manifest_path.read_text().replace(
         "expected.parquet", "out.parquet"
     )
 
