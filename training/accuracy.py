@@ -24,7 +24,8 @@ from leela_probe.puzzles import lichess
 from leela_probe.weights import random_networks
 from leela_probe.weights.weights_files import read
 from training import certificates, records
-from training.batches import MATE_IN_1, MATE_IN_2, Records
+from training.batches import Records
+from training.records import MATE_IN_1, MATE_IN_2
 
 __all__ = ["Share", "main", "markdown", "of_dump", "shares"]
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from training import later_squares
+from training.records import MATE_IN_1
 
 __all__ = ["TEACHERS", "TOLD", "Batch", "Records", "of"]
 
@@ -21,7 +22,6 @@ __all__ = ["TEACHERS", "TOLD", "Batch", "Records", "of"]
 TEACHERS = {"strong": 0, "told": 0, "greedy": 1, "shuffled": None}
 TOLD = "told"
 """The teacher who also tells the squares of the third move: for a positive control."""
-MATE_IN_2, MATE_IN_1, DEFENCE, NEAR_MISS = range(4)
 _MIRRORED_BYTE = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], dtype=np.uint8)
 _FILES = 7
 _KNIGHT = 1

@@ -79,9 +79,23 @@ SIZES: Mapping[str, Architecture] = {
         feed_forward=256,
         smolgen=Smolgen(channels=8, hidden=64, generated=32),
     ),
+    "deep": attention_body(  # for mates in three: 3.5 MB
+        layers=8,
+        width=128,
+        heads=8,
+        feed_forward=256,
+        smolgen=Smolgen(channels=8, hidden=64, generated=32),
+    ),
     "plain": attention_body(layers=6, width=128, heads=8, feed_forward=256),
     "weak": attention_body(
         layers=2,
+        width=64,
+        heads=4,
+        feed_forward=128,
+        smolgen=Smolgen(channels=4, hidden=32, generated=32),
+    ),
+    "narrow": attention_body(  # as many layers as strong, 1 MB
+        layers=6,
         width=64,
         heads=4,
         feed_forward=128,

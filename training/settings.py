@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from leela_probe.files import disk
 from training import manifests
 
 __all__ = ["MANIFEST", "Settings", "claim"]
 
 MANIFEST = "run.json"
-_PLACES = ("data", "held_out", "out")
+_PLACES = ("data", "held_out", "out", "start")
 _FREE = ("device", "processes", "compiled", "every")  # may change from call to call of one run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that a run depends on; the options of `train.main`."""
+    """Everything that a run depends on; the options of `train.main`.
+
+    Args:
+        start: a checkpoint whose weights and optimisers the run begins with; by default fresh ones.
+    """
 
     data: Path
     held_out: Path
@@ -35,6 +40,7 @@ class Settings:
     bfloat16: bool
     compiled: bool
     every: int
+    start: Path | None = None
 
 
 def claim(settings: Settings) -> None:
@@ -51,6 +57,7 @@ def claim(settings: Settings) -> None:
     made_from = {name: asked[name] for name in asked if name not in (*_PLACES, *_FREE)}
     for folder in ("data", "held_out"):
         made_from[folder] = manifests.fingerprint(asked[folder])
+    made_from["start"] = None if settings.start is None else disk.sha256(settings.start)
     settings.out.mkdir(parents=True, exist_ok=True)
     manifests.claim(
         settings.out / MANIFEST,

@@ -24,7 +24,17 @@ import numpy as np
 from training import certificates, records
 from training.certificates import CertificateError, Split
 
-__all__ = ["ROOTS", "SHARES", "TACTIC", "TacticsMix", "generate", "line", "verify"]
+__all__ = [
+    "ROOTS",
+    "SACRIFICE_IN_2",
+    "SACRIFICE_IN_3",
+    "SHARES",
+    "TACTIC",
+    "TacticsMix",
+    "generate",
+    "line",
+    "verify",
+]
 
 TACTIC = np.dtype(
     [
@@ -50,6 +60,7 @@ SHARES = (
     "long_defences",
     "near_misses",
 )
+SACRIFICE_IN_2, SACRIFICE_IN_3 = 2, 3
 ROOTS = 4
 """So many of the shares begin families."""
 

@@ -6,6 +6,9 @@ Killed at any moment and started again with the same arguments it goes on from i
 checkpoint; ``run.json`` beside it says what the arguments were, and others are refused. The
 learning rate falls linearly to 0 in the last part of the run: all of it, unless `--decay` says
 less. The weights before the fall are then kept as ``stable.safetensors``.
+
+A run whose length is not known beforehand takes `--decay 0` and many steps; at any moment another
+run begins with its weights (`--start RUN/checkpoint.safetensors`), with a falling rate or more data.
 """
 
 import contextlib
@@ -14,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -25,15 +29,22 @@ import typer
 from safetensors.torch import save_file
 from torch import Tensor, distributed, multiprocessing, nn
 
+from leela_probe.weights import shapes
 from training import batches
 from training import settings as run_settings
 from training.batches import Batch, Records
 from training.model import SIZES, AttentionBody, Output
+from training.records import MATE_IN_2, MATE_IN_3
 from training.settings import Settings
+from training.tactics import SACRIFICE_IN_2, SACRIFICE_IN_3
 
 __all__ = ["Run", "accuracy", "evaluate", "logits", "losses", "main", "told_loss"]
 
 _WARM_UP = 200
+_KIND_NAMES = (
+    *("mate_in_2", "mate_in_1", "defence", "near_miss"),
+    *("mate_in_3", "long_defence", "near_miss_in_3"),
+)
 _OUTCOME_WEIGHT = 0.5
 _GRADIENT_NORM = 1.0
 _MOST_SCORE, _LIMIT_EVERY, _LIMIT_BOARDS = 30.0, 5, 32
@@ -221,22 +232,35 @@ def evaluate(body: AttentionBody, records: np.ndarray, *, teacher: str, size: in
         for start in range(0, len(records), size)
     ]
     found, known, kind = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-    names = ("mate_in_2", "mate_in_1", "defence", "near_miss")
+    groups = {name: (kind == number).numpy() for number, name in enumerate(_KIND_NAMES)}
+    if "pattern" in (records.dtype.names or ()):
+        groups |= _tactics(records)
     return {
         name: {
-            "positions": int((kind == number).sum()),
-            "moves": round(float(found[kind == number].float().mean()), 4),
-            "outcome": round(float(known[kind == number].float().mean()), 4),
+            "positions": int(inside.sum()),
+            "moves": round(float(found[inside].float().mean()), 4),
+            "outcome": round(float(known[inside].float().mean()), 4),
         }
-        for number, name in enumerate(names)
-        if (kind == number).any()
+        for name, inside in groups.items()
+        if inside.any()
+    }
+
+
+def _tactics(records: np.ndarray) -> dict[str, np.ndarray]:
+    """What the follow-up experiments need, of records that have a line."""
+    sacrifice = np.isin(records["share"], (SACRIFICE_IN_2, SACRIFICE_IN_3))
+    return {
+        "mate_in_2_sacrifice": (records["kind"] == MATE_IN_2) & sacrifice,
+        "mate_in_3_sacrifice": (records["kind"] == MATE_IN_3) & sacrifice,
+        "mate_in_3_single_reply": (records["plies"] == 5) & (records["forced"] & 1 > 0),
+        "mate_in_3_piece_ready": (records["plies"] == 5) & (records["ready"] > 0),
     }
 
 
 def _judged(body: AttentionBody, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Whether the move and whether the outcome is right, and the kind, on the body's device."""
     batch = batch.to(body.reach.device)
-    output = body(batch.pieces, batch.castling)
+    output = body.forward(batch.pieces, batch.castling)  # not compiled: it is called rarely
     return accuracy(output, batch), output.outcome.argmax(dim=1) == batch.outcome, batch.kind
 
 
@@ -282,17 +306,22 @@ def main(
     bfloat16: bool = True,
     compiled: bool = False,
     every: Annotated[int, typer.Option(help="steps between checkpoints", min=1)] = 500,
+    start: Annotated[
+        Path | None, typer.Option(help="checkpoint of another run to begin with", exists=True)
+    ] = None,
 ) -> None:
     """Train a network on certified positions; go on where an earlier call was cut off."""
     settings = Settings(
         data=data, held_out=held_out, out=out, size=size, teacher=teacher, steps=steps, batch=batch,
         decay=decay, muon=muon, adam=adam, told=told, seed=seed, device=device, processes=processes,
-        bfloat16=bfloat16, compiled=compiled, every=every,
+        bfloat16=bfloat16, compiled=compiled, every=every, start=start,
     )  # fmt: skip
     try:
         _need_muon()
         for folder in (data, held_out):
             Records(folder)
+        if start is not None:
+            _same_size(start, size)
         run_settings.claim(settings)
     except (OSError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
@@ -302,6 +331,18 @@ def main(
         return
     with tempfile.TemporaryDirectory() as meeting:
         multiprocessing.spawn(train, (settings, Path(meeting, "store")), nprocs=processes)
+
+
+def _same_size(checkpoint: Path, size: str) -> None:
+    expected = shapes.of(SIZES[size])
+    with safetensors.safe_open(checkpoint, framework="np") as file:
+        there = {
+            name.removeprefix("weights/").replace("/", "."): tuple(file.get_slice(name).get_shape())
+            for name in file.keys()  # noqa: SIM118 - not a mapping
+            if name.startswith("weights/")
+        }
+    if there != expected:
+        raise ValueError(f"'{checkpoint}' is no checkpoint of size {size!r}: choose its --size")
 
 
 def train(rank: int, settings: Settings, meeting: Path | None) -> None:
@@ -327,6 +368,9 @@ def train(rank: int, settings: Settings, meeting: Path | None) -> None:
         if not rank:
             finished = run.step >= settings.steps
             print(f"{'is finished' if finished else 'goes on'} at step {run.step}", flush=True)
+    elif settings.start is not None:
+        run.load(settings.start)
+        run.step = 0
     if settings.compiled:
         run.body.compile()
     stable = round(settings.steps * (1 - settings.decay))
@@ -349,6 +393,7 @@ def train(rank: int, settings: Settings, meeting: Path | None) -> None:
             seconds = time.monotonic() - began
             line = {
                 "step": run.step,
+                "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "positions": run.step * settings.batch,
                 "rate": round(factor, 4),
                 "moves_loss": round(float(moves), 4),

@@ -13,7 +13,7 @@ import typer
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from training import batches, certificates, export
+from training import batches, certificates, export, tactics
 from training import train as training
 
 ROOT = Path(__file__).parents[2]
@@ -209,6 +209,34 @@ def test_the_weights_before_the_rate_falls_are_kept_where_it_does_not_fall_all_t
     assert result.exit_code == 0, result.output
     with training.safetensors.safe_open(tmp_path / "stable.safetensors", "np") as file:
         assert file.metadata()["step"] == "3"
+
+
+def test_a_run_begins_with_the_weights_of_another(data, whole, tmp_path):
+    start = ("--start", whole / "checkpoint.safetensors")
+    result = call(data, tmp_path / "on", *start, "--steps", "1", "--every", "1", "--muon", "0")
+    assert result.exit_code == 0, result.output
+    for name, value in weights(whole).items():  # a step of a rate that has not warmed up
+        np.testing.assert_allclose(weights(tmp_path / "on")[name], value, atol=1e-3, err_msg=name)
+    result = call(data, tmp_path / "on", "--steps", "1", "--every", "1", "--muon", "0")
+    assert "holds a run with start '" in result.output
+    result = call(data, tmp_path / "deep", *start, "--size", "weak")
+    assert result.exit_code == 1
+    assert "is no checkpoint of size 'weak': choose its --size" in result.output
+
+
+def test_longer_mates_are_measured_by_what_experiments_need(tmp_path):
+    parts = {name: int(index < tactics.ROOTS) for index, name in enumerate(tactics.SHARES)}
+    found = tactics.generate(seed=5, block=0, count=80, mix=tactics.TacticsMix(**parts))
+    run = training.Run("tiny", seed=0, muon=0.01, adam=0.01, device="cpu")
+    measured = training.evaluate(run.body, found, teacher="strong")
+    assert {name: each["positions"] for name, each in measured.items()} == {
+        "mate_in_2": 40,
+        "mate_in_3": 40,
+        "mate_in_2_sacrifice": 20,
+        "mate_in_3_sacrifice": 20,
+        "mate_in_3_single_reply": int(((found["plies"] == 5) & (found["forced"] & 1 > 0)).sum()),
+        "mate_in_3_piece_ready": int(((found["plies"] == 5) & (found["ready"] > 0)).sum()),
+    }
 
 
 def test_a_told_network_learns_the_third_squares_and_its_file_does_not_show_it(data, tmp_path):
