@@ -8,7 +8,7 @@ learning rate falls linearly to 0 in the last part of the run: all of it, unless
 less. The weights before the fall are then kept as ``stable.safetensors``.
 
 A run whose length is not known beforehand takes `--decay 0` and many steps; at any moment another
-run begins with its weights (`--start RUN/checkpoint.safetensors`), with a falling rate or more data.
+run begins with its weights (`--start RUN/checkpoint.safetensors`), as with a falling rate.
 """
 
 import contextlib
