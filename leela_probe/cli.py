@@ -45,7 +45,7 @@ COMMANDS = (
     random_.COMMAND,
     filter_.COMMAND,
     corrupt.COMMAND,
-    patch.app,
+    patch.GROUP,
     attention.COMMAND,
     probe.COMMAND,
     stats.app,

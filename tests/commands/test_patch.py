@@ -14,11 +14,13 @@ import pytest
 from example_pairs import BACK_RANK, BACK_RANK_BLACK, KNIGHT_SACRIFICE
 from typer.testing import CliRunner, Result
 
-from leela_probe.commands.patch import app
+from leela_probe.commands import patch as patch_commands
+from leela_probe.commands import registration
 from leela_probe.experiments import effects, screen, sweeps
 from leela_probe.networks.network import Network
 from leela_probe.puzzles import corruptions
 
+app = registration.application(patch_commands.GROUP.commands, help="")
 NO_PARTNER_MOVE = "6k1/pp3ppp/4b3/1B1r4/P1pb1q2/8/1PQ2PPP/4R1K1 w - - 0 1"  # c2c8 is blocked
 PAIRS = (
     BACK_RANK,
@@ -54,7 +56,7 @@ def patch(attention_file: Path, pairs: Path, tmp_path: Path) -> Callable[..., Re
 
     def run(command: str, *arguments: object, catch: bool = False) -> Result:
         out = ("--out", tmp_path / "t.parquet", "--overwrite")
-        given = [command, attention_file, pairs, *out, *arguments]
+        given = [command, pairs, "--network", attention_file, *out, *arguments]
         return CliRunner().invoke(app, [str(each) for each in given], catch_exceptions=catch)
 
     return run
@@ -85,7 +87,7 @@ def test_puzzles_are_counted_by_themselves_and_runs_beside_them(
 def test_an_action_is_what_the_sweep_does(
     name: str, patch: Callable[..., Result], tmp_path: Path
 ) -> None:
-    said(patch("heads", "--action", name, "--boards", "4", "--layers", "1"))
+    said(patch("heads", "--action", name, "--held-out", "4", "--layers", "1"))
     found = pd.read_parquet(tmp_path / "t.parquet")
     assert set(found["direction"]) == {"ablation"}
     assert found["effect"].dropna().abs().max() > 0
@@ -163,7 +165,7 @@ def test_lower_precision_says_how_far_effects_are_off(patch: Callable[..., Resul
 def test_the_embedding_has_no_layers_to_choose(
     patch: Callable[..., Result], tmp_path: Path
 ) -> None:
-    text = refused(patch("residual", "--where", "embedding", "--layers", "1"))
+    text = refused(patch("residual", "--site", "embedding", "--layers", "1"))
     assert "the embedding comes before all layers" in text
 
 
@@ -189,13 +191,13 @@ def test_a_head_or_piece_that_makes_no_sense_is_refused(
     lists = tmp_path / "heads.json"
     lists.write_text('{"nite": [[0, 0]]}')
     with pytest.raises(ValueError, match="'nite' is no piece with a list of heads"):
-        patch("piece-heads", "--heads", lists)
+        patch("piece-heads", "--head-lists", lists)
 
 
 def test_a_control_with_fewer_heads_says_so(patch: Callable[..., Result], tmp_path: Path) -> None:
     lists = tmp_path / "heads.json"
     lists.write_text('{"rook": [[0, 0], [1, 1], [2, 2]], "knight": [[0, 3]]}')
-    text = said(patch("piece-heads", "--heads", lists))
+    text = said(patch("piece-heads", "--head-lists", lists))
     assert "rook heads (3): 0.0 1.1 2.2; other pieces have only 1 for the control" in text
     assert "knight heads (1): 0.3 " in text
     options = json.loads((tmp_path / "t.parquet.manifest.json").read_text())["options"]
