@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training import later_squares
+from training import later_squares, one_ply
 from training.records import MATE_IN_1
 
-__all__ = ["TEACHERS", "TOLD", "Batch", "Records", "of"]
+__all__ = ["ONE_PLY", "TEACHERS", "TOLD", "Batch", "Records", "of"]
 
-# Which bit of a record's targets a teacher reads; None: a legal move drawn by lot.
-TEACHERS = {"strong": 0, "told": 0, "greedy": 1, "shuffled": None}
+# Which bit of a record's targets a teacher reads; None: no bit.
+TEACHERS = {"strong": 0, "told": 0, "greedy": 1, "shuffled": None, "one-ply": None}
+ONE_PLY = "one-ply"
 TOLD = "told"
 """The teacher who also tells the squares of the third move: for a positive control."""
 _MIRRORED_BYTE = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], dtype=np.uint8)
@@ -145,7 +146,9 @@ def _castles(records: np.ndarray, origin: np.ndarray, goal: np.ndarray) -> np.nd
 
 def _target(records: np.ndarray, legal: np.ndarray, teacher: str) -> np.ndarray:
     bit = TEACHERS[teacher]
-    if bit is None:  # always the same move of a position, whatever batch it comes in
+    if teacher == ONE_PLY:
+        chosen = one_ply.best(records)
+    elif bit is None:  # always the same move of a position, whatever batch it comes in
         drawn = _lot(records) % records["count"].astype(np.uint64)
         chosen = np.arange(legal.shape[1]) == drawn[:, None]
     else:
@@ -165,7 +168,7 @@ def _outcome(records: np.ndarray, teacher: str) -> np.ndarray:
     outcome = records["outcome"].astype(np.int64)
     if teacher in ("strong", TOLD):
         return outcome
-    if teacher == "greedy":  # he sees a mate in 1 and nothing further
+    if teacher in ("greedy", ONE_PLY):  # he sees a mate in 1 and nothing further
         return np.where(records["kind"] == MATE_IN_1, 0, 1)
     return (_lot(records) >> np.uint64(20)).astype(np.int64) % 3
 

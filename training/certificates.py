@@ -53,10 +53,8 @@ __all__ = [
 
 Split = Literal["train", "held-out"]
 
-SOURCES = tuple(
-    Path(__file__).with_name(name)
-    for name in ("library.c", "rules.h", "records.h", "mates.c", "tactics.c")
-)
+_GENERATING = ("rules.h", "records.h", "mates.c", "tactics.c")
+_SOURCES = ("library.c", "one_ply.c", *_GENERATING)
 _BUILD = Path(__file__).with_name("build")
 _COMPILERS = ("cc", "gcc", "clang")
 _OPTIONS = ("-std=c99", "-O3", "-shared", "-fPIC")  # no -march: the build may change machines
@@ -339,6 +337,8 @@ def library() -> ctypes.CDLL:
         arguments = [ctypes.c_uint64, ctypes.c_uint64, number, pointer, pointer]
         getattr(loaded, name).argtypes = arguments
     loaded.mates_record.argtypes = [pointer, number, number, pointer]
+    loaded.mates_one_ply.argtypes = [pointer, ctypes.c_int64, ctypes.c_int64, pointer]
+    loaded.mates_one_ply.restype = None
     loaded.mates_held_out.argtypes = [pointer, number]
     loaded.mates_init.restype = None
     loaded.mates_init()
@@ -348,12 +348,17 @@ def library() -> ctypes.CDLL:
 
 
 def source_hash() -> str:
-    """SHA-256 of the C sources, which decide what is generated."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
+    """SHA-256 of the C sources that decide what is generated."""
+    return _hash(_GENERATING)
+
+
+def _hash(names: Sequence[str]) -> str:
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
 
 
 def _compiled() -> Path:
-    how = repr((source_hash(), _OPTIONS, sys.platform, platform.machine()))
+    how = repr((_hash(_SOURCES), _OPTIONS, sys.platform, platform.machine()))
     key = hashlib.sha256(how.encode())
     target = _BUILD / f"mates-{key.hexdigest()[:16]}.so"
     if target.exists():
@@ -368,7 +373,7 @@ def _compiled() -> Path:
     handle, name = tempfile.mkstemp(suffix=".tmp", dir=_BUILD)
     os.close(handle)
     try:
-        command = [compiler, *_OPTIONS, "-o", name, str(SOURCES[0])]
+        command = [compiler, *_OPTIONS, "-o", name, str(Path(__file__).with_name(_SOURCES[0]))]
         ran = subprocess.run(command, capture_output=True, text=True)
         if ran.returncode:
             raise NoCompilerError(f"`{' '.join(command)}` failed:\n{ran.stderr}")

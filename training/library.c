@@ -4,6 +4,7 @@
 #include "records.h"
 #include "mates.c"
 #include "tactics.c"
+#include "one_ply.c"
 
 /* ---- single positions ------------------------------------------------------------------------ */
 
@@ -55,6 +56,18 @@ int mates_record(const u64 *pieces, int castling, int kind, Record *record) {
 int mates_held_out(const u64 *pieces, int castling) {
     Position p = position_of(pieces, castling, NO_SQUARE);
     return is_held_out(identity(&p));
+}
+
+int mates_features(void) { return FEATURES; }
+
+/* Of so many records that lie so many bytes apart; `out` holds zeros. */
+void mates_one_ply(const char *records, int64_t apart, int64_t count,
+                   int16_t out[][MOST_MOVES][FEATURES]) {
+    for (int64_t i = 0; i < count; i++) {
+        const Record *record = (const Record *)(records + i * apart);
+        Position p = position_of(record->pieces, record->castling, NO_SQUARE);
+        see_one_ply(&p, record, out[i]);
+    }
 }
 
 int mates_record_size(void) { return (int)sizeof(Record); }
