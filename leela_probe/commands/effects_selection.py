@@ -120,7 +120,7 @@ def by_category(
     if table["category"].isna().any():
         raise ValueError(
             f"{int(table['category'].isna().sum())} changed runs are not about one square each, so "
-            f"they have no category: {_sweeps(table)} is no sweep over squares"
+            f"they have no category: {_sweeps(table)} is not a sweep over squares"
         )
     plain = table.assign(category=table["category"].astype(object))
     found = categories.prioritise(plain) if prioritised else categories.explode(plain)
@@ -184,7 +184,7 @@ def at_one_place(
             choose = f"--where {column}={found[0]}"
             raise ValueError(
                 f"the table has {len(found)} values of {column} ({_some(found)}): choose one with "
-                + (f"--layer or {choose}" if column == "layer" else choose)
+                + ("--layers" if column == "layer" else choose)
             )
     return per_puzzle(table, by=by, squares=squares)
 

@@ -20,6 +20,8 @@ import typer
 from leela_probe.commands import options, terminal
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from leela_probe.networks.network import Network
     from leela_probe.positions.planes import History
     from leela_probe.puzzles.criteria import Criteria
@@ -36,6 +38,7 @@ __all__ = [
     "NetworkOptions",
     "NetworkPairOptions",
     "PuzzleOptions",
+    "RowOptions",
     "SearchOptions",
     "spread",
 ]
@@ -405,4 +408,70 @@ class SearchOptions:
             value=self.min_value_drop,
             probability=self.max_strong_first,
             divergence=self.max_weak_divergence,
+        )
+
+
+# Effects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowOptions:
+    """Which rows of an effects table are taken."""
+
+    layers: Annotated[
+        str | None, options.what("Take only these layers: 3 or 8-11 or 0,5,10.", metavar="LIST")
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        options.what(
+            "Take only such rows: head=3, target_pattern=112,123 or mate=true; may be repeated.",
+            metavar="COLUMN=VALUES",
+        ),
+    ] = None
+    differing_targets: Annotated[
+        bool,
+        options.flag("--differing-targets", "Take only puzzles whose 1st and 3rd target differ."),
+    ] = False
+    overlapping: Annotated[
+        bool,
+        options.flag(
+            "--overlapping",
+            "Count a square in each of its categories, not once as corrupted, else 1st, else 3rd "
+            "target.",
+        ),
+    ] = False
+
+    def conditions(self) -> dict[str, list[str]]:
+        """The values that rows may have, by column.
+
+        Raises:
+            typer.BadParameter: if a condition cannot be read, or layers are chosen twice.
+        """
+        found = options.conditions(self.where)
+        chosen = options.numbers(self.layers, "--layers")
+        if chosen is not None:
+            if "layer" in found:
+                raise typer.BadParameter(
+                    "--where chooses layers too: give one of the two", param_hint="'--layers'"
+                )
+            found["layer"] = [str(layer) for layer in chosen]
+        return found
+
+    def read(self, effects: Path, *, screened: bool = False) -> pd.DataFrame:
+        """These rows of an effects table; see `effects_selection.read`."""
+        from leela_probe.commands import effects_selection
+
+        return effects_selection.read(
+            effects,
+            where=self.conditions(),
+            differing_targets=self.differing_targets,
+            screened=screened,
+        )
+
+    def by_category(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with one category each; see `effects_selection.by_category`."""
+        from leela_probe.commands import effects_selection
+
+        return effects_selection.by_category(
+            rows, prioritised=not self.overlapping, only=self.conditions().get("category")
         )

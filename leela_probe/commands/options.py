@@ -318,14 +318,6 @@ def _option(
     )
 
 
-def _else(default: str, help: str, **more: Any) -> Any:
-    """An option that is None unless it is given: its default comes from a preset or a file."""
-    return typer.Option(help=f"{help} \\[default: {default}]", show_default=False, **more)
-
-
-_WANTED = "What is wanted"
-_RUNNING = "How it runs"
-
 # Networks
 
 Net = Annotated[
@@ -335,22 +327,6 @@ Net = Annotated[
         metavar="NET",
         callback=network_file,
     ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        help="Where torch runs: cpu, cuda, cuda:1.", metavar="NAME", rich_help_panel=_RUNNING
-    ),
-]
-Dtype = Annotated[
-    str,
-    typer.Option(
-        help="float32, tf32, bfloat16 or float16.", metavar="TYPE", rich_help_panel=_RUNNING
-    ),
-]
-Format = Annotated[
-    int | None,
-    _else("as the file says", "1 to 5, 132 or 133.", metavar="N", rich_help_panel=_RUNNING),
 ]
 Overwrite = Annotated[
     bool, flag("--overwrite", "Replace what is there already.", panel="How it runs")
@@ -384,89 +360,17 @@ FilteredPuzzles = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="The table to write: .parquet or .csv.", metavar="FILE")]
 Preset = Annotated[str, what("default, or jenner2024 for the paper's inputs.", metavar="NAME")]
-# Effects, their statistics and figures
+# Effects
 
-Effects = Annotated[Path, typer.Argument(help="What patch has written.", metavar="EFFECTS")]
-Stages = Annotated[
-    list[Path],
-    typer.Argument(help="What filter, corrupt and patch have written.", metavar="TABLE..."),
-]
-FigureFile = Annotated[
-    Path, typer.Option("--out", help="The figure: .pdf, .png or .svg.", metavar="FILE")
-]
-FigureTable = Annotated[
-    Path | None,
-    typer.Option("--table", help="Also its numbers: .csv or .parquet.", metavar="FILE"),
-]
-StatisticsFile = Annotated[
-    Path | None,
-    typer.Option("--out", help="All rows as a table: .csv or .parquet.", metavar="FILE"),
-]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Only such rows: layer=3, target_pattern=112,123 or mate=true; may be repeated.",
-        metavar="COLUMN=VALUES",
-        rich_help_panel=_WANTED,
-    ),
-]
-DifferingTargets = Annotated[
-    bool,
-    typer.Option(
-        "--differing-targets",
-        help="Only puzzles whose 1st and 3rd target differ.",
-        rich_help_panel=_WANTED,
-    ),
-]
-Prioritise = Annotated[
-    bool,
-    typer.Option(
-        "--prioritise",
-        help="One category a square: corrupted, else 1st, else 3rd target.",
-        rich_help_panel=_WANTED,
-    ),
-]
 Squares = Annotated[
     str,
-    typer.Option(
-        help="mean or max: a puzzle's squares of one category.",
-        metavar="NAME",
-        rich_help_panel=_WANTED,
-    ),
+    what("Take the mean or the max over a puzzle's squares of one category.", metavar="NAME"),
 ]
-OneLayer = Annotated[
-    int | None, typer.Option("--layer", help="This layer.", metavar="L", rich_help_panel=_WANTED)
-]
-Called = Annotated[
-    str | None,
-    typer.Option(
-        "--of",
-        help="A label (3->1), a category (ply3_target) or a head (12.12).",
-        metavar="NAME",
-        rich_help_panel=_WANTED,
-    ),
-]
-FirstCalled = Annotated[
+FirstName = Annotated[
     str,
-    typer.Option(
-        "--first", help="A label, category or head.", metavar="NAME", rich_help_panel=_WANTED
-    ),
-]
-SecondCalled = Annotated[
-    str,
-    typer.Option(
-        "--second", help="What it is held against.", metavar="NAME", rich_help_panel=_WANTED
-    ),
-]
-Confidence = Annotated[
-    float,
-    typer.Option(help="Of intervals.", min=0.5, max=0.9999, metavar="P", rich_help_panel=_RUNNING),
-]
-Resamples = Annotated[
-    int,
-    typer.Option(help="Bootstrap samples of games.", min=99, metavar="N", rich_help_panel=_RUNNING),
-]
-ResampleSeed = Annotated[
-    int,
-    typer.Option("--seed", help="Of the samples.", min=0, metavar="N", rich_help_panel=_RUNNING),
+    what("The first effect: a label (3->1), a category (ply3_target) or a head (12.12).",
+         "--first", metavar="NAME"),
+]  # fmt: skip
+SecondName = Annotated[
+    str, what("The effect that it is compared with.", "--second", metavar="NAME")
 ]

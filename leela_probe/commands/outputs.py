@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ from leela_probe.files import disk, manifests
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "TABLES", "claim", "write_figure", "write_table"]
+__all__ = ["FIGURES", "TABLES", "claim", "recorded", "write_figure", "write_table"]
 
 FIGURES = (".pdf", ".png", ".svg")
 """Endings of figures."""
@@ -49,6 +50,16 @@ def claim(path: str | Path, endings: Sequence[str], *, overwrite: bool = False) 
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already: name another file, or ask to overwrite it")
     return path
+
+
+def recorded(*groups: object, **others: object) -> dict[str, object]:
+    """What groups of options hold, and other values, for a manifest: no files of this machine."""
+    values = {name: value for group in groups for name, value in asdict(cast(Any, group)).items()}
+    return {
+        name: value
+        for name, value in (values | others).items()
+        if not isinstance(value, Path) and name != "overwrite"
+    }
 
 
 def write_figure(figure: Figure, path: Path) -> None:

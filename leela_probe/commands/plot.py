@@ -1,19 +1,22 @@
-"""The subcommands `leela-probe plot ...`: one for each figure of an effects table.
+"""The commands `leela-probe plot ...`: one for each figure of an effects table.
 
-Each writes one figure and, if asked, the table of its numbers.
+Each writes one figure and, where a table is named, its numbers.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leela_probe.commands import options, terminal
+from leela_probe.commands.groups import IntervalOptions, RowOptions
+from leela_probe.commands.registration import Command, Group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,312 +24,284 @@ if TYPE_CHECKING:
 
     from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["app"]
+__all__ = ["GROUP"]
 
-app = typer.Typer(
-    name="plot",
-    help="Draw figures of effects, for print: .pdf, .png or .svg.",
-    no_args_is_help=True,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode="rich",
-)
-
-_WANTED = "What is wanted"
+_Effects = Annotated[
+    Path, typer.Argument(help="An effects table that patch wrote.", metavar="EFFECTS")
+]
+_Confidence = Annotated[
+    float, options.run("Confidence level of the intervals.", min=0.5, max=0.9999, metavar="P")
+]
 
 
-@app.command(
-    epilog="Examples:\n\nleela-probe plot layers residual.parquet --out layers.pdf\n\n"
-    "leela-probe plot layers residual.parquet --out max.pdf --squares max --draws ply3_target"
-)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureOptions:
+    """Where a figure and its numbers are written."""
+
+    out: Annotated[Path, typer.Option(help="The figure: .pdf, .png or .svg.", metavar="FILE")]
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Also write its numbers: .csv or .parquet.", metavar="FILE"),
+    ] = None
+    overwrite: options.Overwrite = False
+
+    def claim(self) -> None:
+        """Refuses outputs that may not be written, before the work is done."""
+        from leela_probe.commands import outputs
+
+        with terminal.overwriting():
+            outputs.claim(self.out, outputs.FIGURES, overwrite=self.overwrite)
+            if self.table is not None:
+                outputs.claim(self.table, outputs.TABLES, overwrite=self.overwrite)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadIntervalOptions(IntervalOptions):
+    """The same with more samples, of which small p values take many."""
+
+    resamples: Annotated[
+        int, options.run("Draw N bootstrap samples of games.", min=99, metavar="N")
+    ] = 9999
+
+
 def layers(
-    effects: options.Effects,
-    out: options.FigureFile,
-    table: options.FigureTable = None,
+    effects: _Effects,
     categories: Annotated[
         str | None,
-        typer.Option(
-            help="By commas, or all \\[default: the targets and controls that at least half of "
-            "the puzzles have].",
+        options.what(
+            "Draw these categories, separated by commas, or all.",
+            default="the targets and controls that at least half of the puzzles have",
             metavar="LIST",
-            show_default=False,
-            rich_help_panel=_WANTED,
         ),
     ] = None,
     squares: options.Squares = "mean",
     draws: Annotated[
         str | None,
-        typer.Option(
-            help="With max: other squares by the expected maximum of as many of them as the "
+        options.what(
+            "With max: show other squares by the expected maximum of as many of them as the "
             "puzzle has of this category.",
             metavar="CATEGORY",
-            rich_help_panel=_WANTED,
         ),
     ] = None,
-    prioritise: options.Prioritise = False,
     quantiles: Annotated[
-        bool,
-        typer.Option(
-            "--quantiles",
-            help="Also a light band: quartiles of puzzles.",
-            rich_help_panel=_WANTED,
-        ),
+        bool, options.flag("--quantiles", "Also draw a light band: quartiles of puzzles.")
     ] = False,
-    where: options.Where = None,
-    differing_targets: options.DifferingTargets = False,
-    confidence: options.Confidence = 0.95,
-    resamples: options.Resamples = 2000,
-    seed: options.ResampleSeed = 0,
-    overwrite: options.Overwrite = False,
+    *,
+    files: FigureOptions,
+    rows: RowOptions,
+    intervals: IntervalOptions,
 ) -> None:
-    """Mean effect over layers, a curve a category of squares."""
-    given = _given("layers", locals())
+    """Mean effect over layers, one curve per category of squares."""
     options.choice(squares, ("mean", "max"), "--squares")
     if draws is not None and squares != "max":
         raise typer.BadParameter("belongs to --squares max", param_hint="'--draws'")
-    _claim(out, table, overwrite)
+    files.claim()
     from leela_probe.commands import effects_selection
     from leela_probe.experiments import effect_figures
     from leela_probe.figures import figures
-    from leela_probe.statistics import stats
 
-    rows = _read(given)
-    only = given["where"].get("category")
-    exploded = effects_selection.by_category(rows, prioritised=prioritise, only=only)
-    present = list(dict.fromkeys(exploded["category"]))
+    taken = rows.read(effects)
+    by_category = rows.by_category(taken)
+    present = list(dict.fromkeys(by_category["category"]))
     if categories is None:
-        wanted = effect_figures.categories_shown(exploded)
+        wanted = effect_figures.categories_shown(by_category)
     elif categories != "all":
         wanted = [options.choice(name, present, "--categories") for name in categories.split(",")]
     else:
         wanted = present
-    exploded = exploded[exploded["category"].isin(wanted)]
-    settings: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    by_category = by_category[by_category["category"].isin(wanted)]
     if draws is None:
-        found = stats.layer_curves(exploded, squares=squares, **settings)
+        found = _curves(by_category, squares, intervals)
     else:
-        found = _against_equal_draws(rows, exploded, draws, prioritise, settings)
-    unit, what = effects_selection.unit(rows)
+        found = _against_equal_draws(rows.by_category(taken), by_category, draws, intervals)
+    unit, what = effects_selection.unit(taken)
     figure = figures.layer_curves(
-        effects_selection.in_words(found, rows),
+        effects_selection.in_words(found, taken),
         unit=unit,
         what=what,
         categories=None if categories in (None, "all") else wanted,
         quantiles=("q25", "q75") if quantiles else None,
     )
-    _write(figure, found, rows, given)
+    _write(
+        _Drawn("layers", figure, found, taken, effects), files, rows, intervals,
+        categories=categories, squares=squares, draws=draws, quantiles=quantiles,
+    )  # fmt: skip
 
 
-@app.command(epilog="Example:\n\nleela-probe plot heads heads.parquet --out heads.pdf")
 def heads(
-    effects: options.Effects,
-    out: options.FigureFile,
-    table: options.FigureTable = None,
-    top: Annotated[
-        int,
-        typer.Option(help="How many heads to list.", min=0, metavar="N", rich_help_panel=_WANTED),
-    ] = 5,
-    where: options.Where = None,
-    differing_targets: options.DifferingTargets = False,
-    confidence: options.Confidence = 0.95,
-    resamples: options.Resamples = 9999,
-    seed: options.ResampleSeed = 0,
-    overwrite: options.Overwrite = False,
+    effects: _Effects,
+    top: Annotated[int, options.what("List the N largest heads.", min=0, metavar="N")] = 5,
+    *,
+    files: FigureOptions,
+    rows: RowOptions,
+    intervals: HeadIntervalOptions,
 ) -> None:
     """Mean effect of each head, the largest tested against the number of heads."""
-    given = _given("heads", locals())
-    _claim(out, table, overwrite)
+    files.claim()
     from leela_probe.commands import effects_selection
     from leela_probe.figures import figures
     from leela_probe.statistics import comparisons, stats
 
-    rows = _read(given)
-    if rows["head"].isna().any() or rows["square"].notna().any():
+    taken = rows.read(effects)
+    if taken["head"].isna().any() or taken["square"].notna().any():
         raise ValueError(
-            f"{effects} is no sweep over whole heads: a head map takes what leela-probe patch "
-            "heads has written"
+            f"{effects} is not a sweep over whole heads: a head map takes what leela-probe patch "
+            "heads wrote"
         )
     places = ["layer", "head"]
-    tests = comparisons.family(rows, by=places, resamples=resamples, seed=seed)
-    intervals = stats.summarise(
-        rows, by=places, confidence=confidence, resamples=min(resamples, 2000), seed=seed
+    tests = comparisons.family(taken, by=places, resamples=intervals.resamples, seed=intervals.seed)
+    means = stats.summarise(
+        taken,
+        by=places,
+        confidence=intervals.confidence,
+        resamples=min(intervals.resamples, 2000),
+        seed=intervals.seed,
     )
-    found = tests.merge(intervals[[*places, "low", "high", "interval"]], on=places)
-    unit, what = effects_selection.unit(rows)
+    found = tests.merge(means[[*places, "low", "high", "interval"]], on=places)
+    unit, what = effects_selection.unit(taken)
     figure = figures.head_map(
-        effects_selection.in_words(found, rows), unit=unit, what=what, top=top, p="p_max_t"
+        effects_selection.in_words(found, taken), unit=unit, what=what, top=top, p="p_max_t"
     )
-    _write(figure, found, rows, given)
+    _write(_Drawn("heads", figure, found, taken, effects), files, rows, intervals, top=top)
 
 
-@app.command(
-    epilog="Examples:\n\nleela-probe plot percentiles entry.parquet --out e.pdf --bottom -1\n\n"
-    "leela-probe plot percentiles residual.parquet --out r.pdf --by category --layer 10"
-)
 def percentiles(
-    effects: options.Effects,
-    out: options.FigureFile,
-    table: options.FigureTable = None,
+    effects: _Effects,
     by: Annotated[
         str,
-        typer.Option(
-            help="A curve for each label, control (label without its piece), category or layer.",
+        options.what(
+            "Draw one curve per label, control (label without its piece), category or layer.",
             metavar="NAME",
-            rich_help_panel=_WANTED,
         ),
     ] = "label",
     curves: Annotated[
         str | None,
-        typer.Option(
-            help="Only these, by commas, or all \\[default: all; of categories the targets and "
-            "controls that at least half of the puzzles have].",
+        options.what(
+            "Draw only these, separated by commas, or all.",
+            default="all; of categories the targets and controls that at least half of the "
+            "puzzles have",
             metavar="LIST",
-            show_default=False,
-            rich_help_panel=_WANTED,
         ),
     ] = None,
-    layer: options.OneLayer = None,
     zoom: Annotated[
-        str,
-        typer.Option(
-            help="Percentiles of the right panel.", metavar="LOW-HIGH", rich_help_panel=_WANTED
-        ),
+        str, options.what("Percentiles of the right panel.", metavar="LOW-HIGH")
     ] = "94-100",
     bottom: Annotated[
-        float | None,
-        typer.Option(help="Lowest effect shown.", metavar="X", rich_help_panel=_WANTED),
+        float | None, options.what("The lowest effect that is drawn.", metavar="X")
     ] = None,
-    prioritise: options.Prioritise = False,
-    where: options.Where = None,
-    differing_targets: options.DifferingTargets = False,
-    confidence: options.Confidence = 0.95,
-    overwrite: options.Overwrite = False,
+    confidence: _Confidence = 0.95,
+    *,
+    files: FigureOptions,
+    rows: RowOptions,
 ) -> None:
     """Percentiles of effects over puzzles, whole and zoomed into the top."""
-    given = _given("percentiles", locals())
     options.choice(by, ("label", "control", "category", "layer"), "--by")
     ends = _zoom(zoom)
-    _claim(out, table, overwrite)
+    files.claim()
     from leela_probe.commands import effects_selection
     from leela_probe.experiments import effect_figures
     from leela_probe.figures import figures
     from leela_probe.statistics import stats
 
-    rows = _read(given)
-    rows = _categories_asked_for(rows, given, always=by == "category")
+    taken = rows.read(effects)
+    if by == "category" or "category" in rows.conditions():
+        taken = rows.by_category(taken)
     if by == "control":
-        rows = rows.assign(
-            control=rows["label"].astype("string").str.replace(r"^.*: ", "", regex=True)
+        taken = taken.assign(
+            control=taken["label"].astype("string").str.replace(r"^.*: ", "", regex=True)
         )
-    if rows[by].isna().any():
+    if taken[by].isna().any():
         raise ValueError(
             f"the runs in {effects} have no {by}: choose another with --by, such as "
-            f"{'category' if rows['category'].notna().all() else 'layer'}"
+            f"{'category' if taken['category'].notna().all() else 'layer'}"
         )
-    rows = rows.assign(**{by: rows[by].astype(str)})
+    taken = taken.assign(**{by: taken[by].astype(str)})
     if curves is None and by == "category":
-        rows = rows[rows[by].isin(effect_figures.categories_shown(rows) or set(rows[by]))]
-    elif curves not in (None, "all"):
-        names = sorted(set(rows[by]))
+        taken = taken[taken[by].isin(effect_figures.categories_shown(taken) or set(taken[by]))]
+    elif curves is not None and curves != "all":
+        names = sorted(set(taken[by]))
         wanted = [options.choice(name.strip(), names, "--curves") for name in curves.split(",")]
-        rows = rows[rows[by].isin(wanted)]
-    if by != "layer" and rows["layer"].nunique() > 1:
+        taken = taken[taken[by].isin(wanted)]
+    if by != "layer" and taken["layer"].nunique() > 1:
         raise ValueError(
-            f"the table has {rows['layer'].nunique()} layers, of which a curve shows one: choose "
-            "it with --layer"
+            f"the table has {taken['layer'].nunique()} layers, of which a curve shows one: choose "
+            "it with --layers"
         )
-    each = effects_selection.at_one_place(rows, by=(by,))
-    found = stats.percentile_curves(each, by=(by,), confidence=confidence)
-    unit, what = effects_selection.unit(rows)
-    shown = effects_selection.in_words(found, rows)
+    of_puzzles = effects_selection.at_one_place(taken, by=(by,))
+    found = stats.percentile_curves(of_puzzles, by=(by,), confidence=confidence)
+    unit, what = effects_selection.unit(taken)
+    shown = effects_selection.in_words(found, taken)
     if by == "layer":
         shown = shown.assign(layer=found[by].map("layer {}".format))
     figure = figures.percentile_curves(
         shown, curve=by, unit=unit, what=what, zoom=ends, bottom=bottom
     )
-    _write(figure, found, rows, given, extra=effects_selection.over_squares(each))
+    said = effects_selection.over_squares(of_puzzles)
+    _write(
+        _Drawn("percentiles", figure, found, taken, effects, said), files, rows,
+        by=by, curves=curves, zoom=zoom, bottom=bottom, confidence=confidence,
+    )  # fmt: skip
 
 
-@app.command(
-    epilog="Example:\n\nleela-probe plot boards residual.parquet --puzzle 00sHx --out b.pdf "
-    "--layers 0,10,14"
-)
 def boards(
-    effects: options.Effects,
-    out: options.FigureFile,
-    puzzle: Annotated[str, typer.Option(help="Its id.", metavar="ID", rich_help_panel=_WANTED)],
-    table: options.FigureTable = None,
-    chosen: Annotated[
-        str | None,
-        typer.Option(
-            "--layers",
-            help="A diagram each: 0,10,14 \\[default: four or fewer].",
-            show_default=False,
-            metavar="LIST",
-            rich_help_panel=_WANTED,
-        ),
-    ] = None,
-    plies: Annotated[
-        int,
-        typer.Option(
-            help="Draw so many moves of the line.", min=0, metavar="N", rich_help_panel=_WANTED
-        ),
+    effects: _Effects,
+    puzzle: Annotated[str, typer.Option(help="The puzzle, by its id.", metavar="ID")],
+    arrows: Annotated[
+        int, options.what("Draw the first N moves of the line.", min=0, metavar="N")
     ] = 3,
     entry: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Draw an entry QUERY:KEY of the mover's board, g6:h4, from key to query; may be "
+        options.what(
+            "Draw an entry QUERY:KEY of the mover's board, g6:h4, from key to query; may be "
             "repeated.",
             metavar="Q:K",
-            rich_help_panel=_WANTED,
         ),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            help="The pairs that were patched \\[default: as the manifest says].",
-            show_default=False,
-            metavar="FILE",
-            rich_help_panel=_WANTED,
+        options.what(
+            "The pairs that were patched.", default="as the manifest says", metavar="FILE"
         ),
     ] = None,
-    where: options.Where = None,
-    overwrite: options.Overwrite = False,
+    *,
+    files: FigureOptions,
+    rows: RowOptions,
 ) -> None:
-    """Effect of each square of one puzzle, a diagram a layer, with arrows."""
-    given = _given("boards", locals())
-    layers = options.numbers(chosen, "--layers")
+    """Effect of each square of one puzzle, one diagram per layer, with arrows.
+
+    Without --layers it draws four of the layers, or fewer.
+    """
     entries = [options.entry(text, "--entry") for text in entry or ()]
-    _claim(out, table, overwrite)
+    files.claim()
     from leela_probe.commands import effects_selection
     from leela_probe.figures import diagrams
     from leela_probe.positions.squares import NetSquare, to_board
 
-    rows = _read(given, screened=True)
-    known = rows["puzzle_id"].unique()
-    rows = rows[rows["puzzle_id"] == puzzle]
-    if rows.empty:
+    taken = rows.read(effects, screened=True)
+    known = taken["puzzle_id"].unique()
+    taken = taken[taken["puzzle_id"] == puzzle]
+    if taken.empty:
         raise ValueError(
             f"no measured puzzle {puzzle!r} in {effects}: it has {', '.join(map(str, known[:5]))}"
             f"{', ...' if len(known) > 5 else ''} ({len(known)} in all)"
         )
-    embedding = rows["site"].eq("embedding")
-    if rows["square"].isna().any() or (rows["layer"].isna() & ~embedding).any():
+    embedding = taken["site"].eq("embedding")
+    if taken["square"].isna().any() or (taken["layer"].isna() & ~embedding).any():
         raise ValueError(
-            f"{effects} is no sweep over squares of layers: boards take what leela-probe patch "
-            "residual or head-squares has written"
+            f"{effects} is not a sweep over squares of layers: boards take what leela-probe patch "
+            "residual or head-squares wrote"
         )
     pair = _pair(effects, pairs, puzzle)
-    drawn_layers: Sequence[int | None] | None = layers
+    drawn_layers: Sequence[int | None] | None = options.numbers(rows.layers, "--layers")
     if drawn_layers is None:
-        known_layers = sorted(int(layer) for layer in rows["layer"].dropna().unique())
+        known_layers = sorted(int(layer) for layer in taken["layer"].dropna().unique())
         drawn_layers = [*([None] if embedding.any() else []), *_spread(known_layers)]
-    unit, what = effects_selection.unit(rows)
+    unit, what = effects_selection.unit(taken)
     figure = diagrams.effect_boards(
-        rows,
+        taken,
         pair.clean,
         layers=drawn_layers,
-        arrows=[(move.from_square, move.to_square) for move in pair.moves[:plies]],
+        arrows=[(move.from_square, move.to_square) for move in pair.moves[:arrows]],
         entries=[
             (to_board(NetSquare(key), pair.turn), to_board(NetSquare(query), pair.turn))
             for query, key in entries
@@ -335,104 +310,99 @@ def boards(
         unit=unit,
         what=what,
     )
-    drawn = rows[rows["layer"].isin(drawn_layers)].drop(columns="puzzle_id")
+    drawn = taken[taken["layer"].isin(drawn_layers)].drop(columns="puzzle_id")
     drawn.insert(0, "puzzle_id", puzzle)
-    line = " ".join(pair.line[:plies]) or "none"
-    _write(figure, drawn, rows, given, extra=[f"puzzle {puzzle}", f"line {line}"])
+    line = " ".join(pair.line[:arrows]) or "none"
+    said = [f"puzzle {puzzle}", f"line {line}"]
+    _write(
+        _Drawn("boards", figure, drawn, taken, effects, said), files, rows,
+        puzzle=puzzle, arrows=arrows, entry=entry,
+    )  # fmt: skip
 
 
-@app.command(
-    epilog="Examples:\n\nleela-probe plot target-patterns entry.parquet --of '3->1' --out p.pdf\n\n"
-    "leela-probe plot target-patterns residual.parquet --of ply3_target --layer 10 --out p.pdf"
-)
 def target_patterns(
-    effects: options.Effects,
-    out: options.FigureFile,
-    table: options.FigureTable = None,
-    of: options.Called = None,
-    layer: options.OneLayer = None,
-    squares: options.Squares = "mean",
-    minimum: Annotated[
-        int,
-        typer.Option(
-            help="Patterns with fewer puzzles go together.",
-            min=1,
-            metavar="N",
-            rich_help_panel=_WANTED,
+    effects: _Effects,
+    of: Annotated[
+        str | None,
+        options.what(
+            "Take this effect: a label (3->1), a category (ply3_target) or a head (12.12).",
+            metavar="NAME",
         ),
+    ] = None,
+    squares: options.Squares = "mean",
+    min_puzzles: Annotated[
+        int,
+        options.what("Draw patterns with fewer than N puzzles together.", min=1, metavar="N"),
     ] = 50,
-    prioritise: options.Prioritise = False,
-    where: options.Where = None,
-    confidence: options.Confidence = 0.95,
-    resamples: options.Resamples = 2000,
-    seed: options.ResampleSeed = 0,
-    overwrite: options.Overwrite = False,
+    *,
+    files: FigureOptions,
+    rows: RowOptions,
+    intervals: IntervalOptions,
 ) -> None:
     """Mean effect at one place for each pattern of target squares."""
-    given = _given("target_patterns", locals())
     options.choice(squares, ("mean", "max"), "--squares")
-    _claim(out, table, overwrite)
+    files.claim()
     from leela_probe.commands import effects_selection
     from leela_probe.figures import figures
     from leela_probe.statistics import stats
 
-    rows = _read(given)
-    if of is None:
-        place = _categories_asked_for(rows, given)
+    taken = rows.read(effects)
+    if of is not None:
+        place = effects_selection.called(taken, of, prioritised=not rows.overlapping)
     else:
-        place = effects_selection.called(rows, of, prioritised=prioritise)
-    each = effects_selection.at_one_place(place, squares=squares)
+        place = rows.by_category(taken) if "category" in rows.conditions() else taken
+    of_puzzles = effects_selection.at_one_place(place, squares=squares)
     found = stats.target_pattern_effects(
-        each, minimum=minimum, confidence=confidence, resamples=resamples, seed=seed
+        of_puzzles,
+        minimum=min_puzzles,
+        confidence=intervals.confidence,
+        resamples=intervals.resamples,
+        seed=intervals.seed,
     )
-    unit, what = effects_selection.unit(rows)
-    figure = figures.forest(effects_selection.in_words(found, rows), unit=unit, what=what)
-    extra = [] if of is None else [figures.category_words(of)]
-    _write(figure, found, rows, given, extra=[*extra, *effects_selection.over_squares(each)])
+    unit, what = effects_selection.unit(taken)
+    figure = figures.forest(effects_selection.in_words(found, taken), unit=unit, what=what)
+    said = [] if of is None else [figures.category_words(of)]
+    said += effects_selection.over_squares(of_puzzles)
+    _write(
+        _Drawn("target-patterns", figure, found, taken, effects, said), files, rows, intervals,
+        of=of, squares=squares, min_puzzles=min_puzzles,
+    )  # fmt: skip
 
 
-@app.command(
-    epilog="Examples:\n\nleela-probe plot scatter entry.parquet --first '3->1' "
-    "--second 'all other entries' --out s.pdf\n\n"
-    "leela-probe plot scatter residual.parquet --layer 10 --first ply3_target "
-    "--second matched_control --out s.pdf"
-)
 def scatter(
-    effects: options.Effects,
-    out: options.FigureFile,
-    first: options.FirstCalled,
-    second: options.SecondCalled,
-    table: options.FigureTable = None,
-    layer: options.OneLayer = None,
+    effects: _Effects,
+    first: options.FirstName,
+    second: options.SecondName,
     squares: options.Squares = "mean",
-    prioritise: options.Prioritise = False,
-    where: options.Where = None,
-    differing_targets: options.DifferingTargets = False,
-    confidence: options.Confidence = 0.95,
-    resamples: options.Resamples = 2000,
-    seed: options.ResampleSeed = 0,
-    overwrite: options.Overwrite = False,
+    *,
+    files: FigureOptions,
+    rows: RowOptions,
+    intervals: IntervalOptions,
 ) -> None:
-    """Two effects of the same puzzles, a point each, with a paired test."""
-    given = _given("scatter", locals())
+    """Two effects of the same puzzles, one point per puzzle, with a paired test."""
     options.choice(squares, ("mean", "max"), "--squares")
-    _claim(out, table, overwrite)
+    files.claim()
     from leela_probe.commands import effects_selection
     from leela_probe.figures import figures
     from leela_probe.statistics import comparisons
 
-    rows = _read(given)
+    taken = rows.read(effects)
     sides = [
         effects_selection.at_one_place(
-            effects_selection.called(rows, name, prioritised=prioritise), squares=squares
+            effects_selection.called(taken, name, prioritised=not rows.overlapping),
+            squares=squares,
         )
         for name in (first, second)
     ]
     found = comparisons.paired(
-        *sides, names=(first, second), confidence=confidence, resamples=resamples, seed=seed
+        *sides,
+        names=(first, second),
+        confidence=intervals.confidence,
+        resamples=intervals.resamples,
+        seed=intervals.seed,
     )
-    unit, what = effects_selection.unit(rows)
-    note = effects_selection.text_in_words(comparisons.paired_text(found, unit=unit), rows)
+    unit, what = effects_selection.unit(taken)
+    note = effects_selection.text_in_words(comparisons.paired_text(found, unit=unit), taken)
     note = re.sub(r"-(?=\d)", "−", note)  # noqa: RUF001  a minus sign, as on the axes
     alone = found.only_first + found.only_second
     if alone:
@@ -447,23 +417,23 @@ def scatter(
         what=what,
         note=note,
     )
-    extra = effects_selection.over_squares(*sides)
-    _write(figure, found.table, rows, given, extra=extra)
+    said = effects_selection.over_squares(*sides)
+    _write(
+        _Drawn("scatter", figure, found.table, taken, effects, said), files, rows, intervals,
+        first=first, second=second, squares=squares,
+    )  # fmt: skip
 
 
-@app.command(
-    epilog="Example:\n\nleela-probe plot exclusions kept.parquet pairs.parquet residual.parquet "
-    "--out flow.pdf"
-)
 def exclusions(
-    stages: options.Stages,
-    out: options.FigureFile,
-    table: options.FigureTable = None,
-    overwrite: options.Overwrite = False,
+    stages: Annotated[
+        list[Path],
+        typer.Argument(help="The tables of filter, corrupt and patch.", metavar="TABLE..."),
+    ],
+    *,
+    files: FigureOptions,
 ) -> None:
     """How many puzzles each question took out, stage after stage."""
-    given = _given("exclusions", locals())
-    _claim(out, table, overwrite)
+    files.claim()
     from leela_probe.commands import effects_selection, outputs
     from leela_probe.figures import drawing, figures
     from leela_probe.statistics import stats
@@ -479,129 +449,105 @@ def exclusions(
         lines = textwrap.wrap(text, 60)
         drawing.add_note(figure, "\n".join(lines))
         figure.set_figheight(figure.get_figheight() + 0.14 * len(lines))
-    outputs.write_figure(figure, out)
-    if table is not None:
+    outputs.write_figure(figure, files.out)
+    if files.table is not None:
         inputs = {f"stage{number}": path for number, path in enumerate(stages, 1)}
-        outputs.write_table(found, table, name="plot exclusions", inputs=inputs, options={})
-    _say(given)
+        outputs.write_table(found, files.table, name="plot exclusions", inputs=inputs, options={})
+    _say(files)
 
 
-_FILES = ("effects", "stages", "out", "table", "pairs", "overwrite", "command")
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A figure, its numbers, and what they are about."""
 
-
-def _given(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A subcommand's name and arguments, the conditions on rows taken apart."""
-    where = options.conditions(arguments.get("where"))
-    if arguments.get("layer") is not None:
-        where["layer"] = [str(arguments["layer"])]
-    return {**arguments, "where": where, "command": command}
-
-
-def _claim(out: Path, table: Path | None, overwrite: bool) -> None:
-    from leela_probe.commands import outputs
-
-    with terminal.overwriting():
-        outputs.claim(out, outputs.FIGURES, overwrite=overwrite)
-        if table is not None:
-            outputs.claim(table, outputs.TABLES, overwrite=overwrite)
-
-
-def _read(given: Mapping[str, Any], *, screened: bool = False) -> pd.DataFrame:
-    from leela_probe.commands import effects_selection
-
-    return effects_selection.read(
-        given["effects"],
-        where=given["where"],
-        differing_targets=given.get("differing_targets", False),
-        screened=screened,
-    )
-
-
-def _categories_asked_for(
-    rows: pd.DataFrame, given: Mapping[str, Any], *, always: bool = False
-) -> pd.DataFrame:
-    """The rows with one category each, if --where names some."""
-    from leela_probe.commands import effects_selection
-
-    only = given["where"].get("category")
-    if only is None and not always:
-        return rows
-    return effects_selection.by_category(rows, prioritised=given["prioritise"], only=only)
+    command: str
+    figure: Figure
+    numbers: pd.DataFrame
+    rows: pd.DataFrame
+    effects: Path
+    said: Sequence[str] = ()
 
 
 def _write(
-    figure: Figure,
-    found: pd.DataFrame,
-    rows: pd.DataFrame,
-    given: Mapping[str, Any],
-    *,
-    extra: Sequence[str] = (),
+    drawn: _Drawn, files: FigureOptions, rows: RowOptions, *groups: object, **others: object
 ) -> None:
     """Writes a figure under its heading, and the table of its numbers if it is wanted."""
     from leela_probe.commands import effects_selection, outputs
     from leela_probe.figures import drawing
 
-    said = [f"{column} {' or '.join(values)}" for column, values in given["where"].items()]
-    if given.get("differing_targets"):
-        said.append("1st target ≠ 3rd target")
-    if given.get("prioritise"):
-        said.append("one category a square")
+    heading = [f"{column} {' or '.join(values)}" for column, values in rows.conditions().items()]
+    if rows.differing_targets:
+        heading.append("1st target ≠ 3rd target")
+    if rows.overlapping:
+        heading.append("overlapping categories")
     drawing.add_heading(
-        figure, effects_selection.heading(given["effects"], rows, extra=[*said, *extra])
+        drawn.figure,
+        effects_selection.heading(drawn.effects, drawn.rows, extra=[*heading, *drawn.said]),
     )
-    outputs.write_figure(figure, given["out"])
-    if given["table"] is not None:
+    outputs.write_figure(drawn.figure, files.out)
+    if files.table is not None:
         outputs.write_table(
-            effects_selection.in_words(found, rows),
-            given["table"],
-            name=f"plot {given['command']}",
-            inputs={"effects": given["effects"]},
-            options={name: value for name, value in given.items() if name not in _FILES},
+            effects_selection.in_words(drawn.numbers, drawn.rows),
+            files.table,
+            name=f"plot {drawn.command}",
+            inputs={"effects": drawn.effects},
+            options=outputs.recorded(rows, *groups, **others),
         )
-    _say(given)
+    _say(files)
 
 
-def _say(given: Mapping[str, Any]) -> None:
-    table = given["table"]
-    print(f"wrote {given['out']}" + ("" if table is None else f" and {table}"))
+def _say(files: FigureOptions) -> None:
+    print(f"wrote {files.out}" + ("" if files.table is None else f" and {files.table}"))
+
+
+def _curves(rows: pd.DataFrame, squares: str, intervals: IntervalOptions) -> pd.DataFrame:
+    from leela_probe.statistics import stats
+
+    return stats.layer_curves(
+        rows,
+        squares=squares,
+        confidence=intervals.confidence,
+        resamples=intervals.resamples,
+        seed=intervals.seed,
+    )
 
 
 def _against_equal_draws(
-    rows: pd.DataFrame,
-    exploded: pd.DataFrame,
-    draws: str,
-    prioritised: bool,
-    settings: Mapping[str, Any],
+    every: pd.DataFrame, chosen: pd.DataFrame, draws: str, intervals: IntervalOptions
 ) -> pd.DataFrame:
     """Maxima over squares, that of other squares over as many as there are of category `draws`."""
     import pandas as pd
 
-    from leela_probe.commands import effects_selection
     from leela_probe.experiments.categories import OTHER
     from leela_probe.statistics import stats
 
-    every = effects_selection.by_category(rows, prioritised=prioritised)
     options.choice(draws, dict.fromkeys(every["category"]), "--draws")
     counted = (
         every[every["category"] == draws].groupby(["puzzle_id", "layer"], observed=True).size()
     )
     counts = counted.groupby(level="puzzle_id", observed=True).max()
     counts.index = counts.index.astype(object)
-    named = exploded[exploded["category"] != OTHER]
-    rest = exploded[(exploded["category"] == OTHER) & exploded["puzzle_id"].isin(counts.index)]
+    named = chosen[chosen["category"] != OTHER]
+    rest = chosen[(chosen["category"] == OTHER) & chosen["puzzle_id"].isin(counts.index)]
     if rest.empty:
         raise ValueError(f"there are no squares of category {OTHER!r} to draw from")
-    parts = [stats.layer_curves(rest, squares="expected max", draws=counts, **settings)]
-    if not named.empty:
-        parts.insert(0, stats.layer_curves(named, squares="max", **settings))
-    return pd.concat(parts, ignore_index=True)
+    of_others = stats.layer_curves(
+        rest,
+        squares="expected max",
+        draws=counts,
+        confidence=intervals.confidence,
+        resamples=intervals.resamples,
+        seed=intervals.seed,
+    )
+    of_named = [] if named.empty else [_curves(named, "max", intervals)]
+    return pd.concat([*of_named, of_others], ignore_index=True)
 
 
 def _zoom(text: str) -> tuple[float, float]:
     match = re.fullmatch(r"\s*([\d.]+)\s*-\s*([\d.]+)\s*", text)
     if match is None or not 0 <= float(match[1]) < float(match[2]) <= 100:
         raise typer.BadParameter(
-            f"{text!r} is no range of percentiles such as 94-100", param_hint="'--zoom'"
+            f"{text!r} is not a range of percentiles such as 94-100", param_hint="'--zoom'"
         )
     return float(match[1]), float(match[2])
 
@@ -638,3 +584,69 @@ def _pair(effects: Path, pairs: Path | None, puzzle: str) -> Pair:
     if not found:
         raise ValueError(f"no puzzle {puzzle!r} in {pairs}: name what was patched with --pairs")
     return found[0]
+
+
+GROUP = Group(
+    name="plot",
+    help="Draw figures of effects, for print: .pdf, .png or .svg.",
+    commands=(
+        Command(
+            name="layers",
+            run=layers,
+            examples=(
+                "leela-probe plot layers residual.parquet --out layers.pdf",
+                "leela-probe plot layers residual.parquet --out max.pdf --squares max "
+                "--draws ply3_target",
+            ),
+        ),
+        Command(
+            name="heads",
+            run=heads,
+            examples=("leela-probe plot heads heads.parquet --out heads.pdf",),
+        ),
+        Command(
+            name="percentiles",
+            run=percentiles,
+            examples=(
+                "leela-probe plot percentiles entry.parquet --out entry.pdf --bottom -1",
+                "leela-probe plot percentiles residual.parquet --out squares.pdf --by category "
+                "--layers 4",
+            ),
+        ),
+        Command(
+            name="boards",
+            run=boards,
+            examples=(
+                "leela-probe plot boards residual.parquet --puzzle 8neen --out boards.pdf "
+                "--layers 0,3,5",
+            ),
+        ),
+        Command(
+            name="target-patterns",
+            run=target_patterns,
+            examples=(
+                "leela-probe plot target-patterns entry.parquet --of '3->1' --out patterns.pdf",
+                "leela-probe plot target-patterns residual.parquet --of ply3_target --layers 4 "
+                "--out third.pdf",
+            ),
+        ),
+        Command(
+            name="scatter",
+            run=scatter,
+            examples=(
+                "leela-probe plot scatter entry.parquet --first '3->1' "
+                "--second 'all other entries' --out scatter.pdf",
+                "leela-probe plot scatter residual.parquet --layers 4 --first ply3_target "
+                "--second matched_control --out squares.png",
+            ),
+        ),
+        Command(
+            name="exclusions",
+            run=exclusions,
+            examples=(
+                "leela-probe plot exclusions filtered.parquet pairs.parquet residual.parquet "
+                "--out flow.pdf",
+            ),
+        ),
+    ),
+)

@@ -59,12 +59,10 @@ class _Command(_PlainHelp, TyperCommand):
 
 
 def application(
-    members: Sequence[Command | Group | typer.Typer], *, help: str, name: str | None = None
+    members: Sequence[Command | Group], *, help: str, name: str | None = None
 ) -> typer.Typer:
     """A command line of these commands and groups of commands, listed in this order."""
-    names = [
-        str(each.info.name) if isinstance(each, typer.Typer) else each.name for each in members
-    ]
+    names = [member.name for member in members]
 
     class InOrder(_PlainHelp, TyperGroup):
         def list_commands(self, ctx: Any) -> list[str]:
@@ -83,8 +81,6 @@ def application(
     for member in members:
         if isinstance(member, Group):
             app.add_typer(application(member.commands, help=member.help, name=member.name))
-        elif isinstance(member, typer.Typer):
-            app.add_typer(member)
         else:
             app.command(name=member.name, cls=_Command, epilog=epilog(member.examples))(
                 groups.spread(member.run)

@@ -16,9 +16,11 @@ import pytest
 from example_pairs import BY_HAND
 from typer.testing import CliRunner, Result
 
-from leela_probe.commands.plot import app
+from leela_probe.commands import plot as plot_commands
+from leela_probe.commands import registration
 from leela_probe.statistics import comparisons, stats
 
+app = registration.application(plot_commands.GROUP.commands, help="")
 QUICK = ("--resamples", "99")
 
 
@@ -44,7 +46,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "layers": ("residual", *QUICK),
     "heads": ("heads", *QUICK),
     "percentiles": ("entry", "--bottom", "-1"),
-    "target-patterns": ("entry", "--of", "3->1", "--minimum", "8", *QUICK),
+    "target-patterns": ("entry", "--of", "3->1", "--min-puzzles", "8", *QUICK),
     "scatter": ("entry", "--first", "3->1", "--second", "all other entries", *QUICK),
     "exclusions": ("heads",),
 }
@@ -79,7 +81,7 @@ def test_layer_curves_are_means_over_puzzles(tables: Path, tmp_path: Path) -> No
     drawn("layers", tables / "residual.parquet", "--out", out, "--table", numbers, *QUICK)
     found = pd.read_csv(numbers).set_index(["layer", "category"])
     effects = example_effects.frame(example_effects.residual())
-    target = effects["category"].str.contains("ply3_target")
+    target = effects["category"] == "ply3_target"  # not where it is the first target too
     expected = effects[target].groupby("layer")["effect"].mean()
     assert found["estimate"].xs("ply3_target", level="category").tolist() == pytest.approx(
         expected.tolist(), rel=1e-5
@@ -107,19 +109,25 @@ def test_puzzles_of_differing_targets_leave_111_out(tables: Path, tmp_path: Path
     assert "1st target ≠ 3rd target" in svg_text(out)
 
 
-def test_a_square_counts_once_when_categories_are_prioritised(tables: Path, tmp_path: Path) -> None:
+def test_a_square_counts_once_unless_categories_may_overlap(tables: Path, tmp_path: Path) -> None:
     out, numbers = tmp_path / "f.svg", tmp_path / "f.csv"
-    drawn("layers", tables / "residual.parquet", "--out", out, "--table", numbers, "--prioritise",
-          "--categories", "ply1_target,ply3_target", *QUICK)  # fmt: skip
+    drawn("layers", tables / "residual.parquet", "--out", out, "--table", numbers, "--categories",
+           "ply1_target,ply3_target", *QUICK)  # fmt: skip
     found = pd.read_csv(numbers).groupby("category")["n"].unique()
     assert found["ply1_target"].tolist() == [24]
     assert found["ply3_target"].tolist() == [16]  # in pattern 111 it is the first target
+    assert "overlapping" not in svg_text(out)
+    drawn("layers", tables / "residual.parquet", "--out", out, "--table", numbers, "--overwrite",
+          "--overlapping", "--categories", "ply1_target,ply3_target", *QUICK)  # fmt: skip
+    found = pd.read_csv(numbers).groupby("category")["n"].unique()
+    assert found["ply3_target"].tolist() == [24]
+    assert "overlapping categories" in svg_text(out)
 
 
 def test_other_squares_can_be_held_against_as_many_draws(tables: Path, tmp_path: Path) -> None:
     out, numbers = tmp_path / "f.svg", tmp_path / "f.csv"
     drawn("layers", tables / "residual.parquet", "--out", out, "--table", numbers, "--squares",
-          "max", "--draws", "ply3_target", *QUICK)  # fmt: skip
+          "max", "--draws", "ply3_target", "--overlapping", *QUICK)  # fmt: skip
     found = pd.read_csv(numbers).set_index(["category", "layer"])
     assert set(found.loc["other", "squares"]) == {"expected max"}
     assert set(found.loc["corrupted", "squares"]) == {"max"}
@@ -166,19 +174,19 @@ def test_percentiles_of_categories_need_one_layer(tables: Path, tmp_path: Path) 
         plot("percentiles", tables / "residual.parquet", "--out", out, "--by", "category")
     with pytest.raises(ValueError, match=r"have no label: choose another with --by, such as cat"):
         plot("percentiles", tables / "residual.parquet", "--out", out)
-    drawn("percentiles", tables / "residual.parquet", "--out", out, "--by", "category", "--layer",
+    drawn("percentiles", tables / "residual.parquet", "--out", out, "--by", "category", "--layers",
           "1", "--curves", "ply1_target,other")  # fmt: skip
     assert "1st move target, n = 24" in svg_text(out)
     assert "mean over squares" in svg_text(out)  # of the two others
     drawn("percentiles", tables / "residual.parquet", "--out", out, "--overwrite", "--by",
-          "category", "--layer", "1", "--curves", "ply1_target")  # fmt: skip
+          "category", "--layers", "1", "--curves", "ply1_target")  # fmt: skip
     assert "over squares" not in svg_text(out)
     assert plot("percentiles", tables / "entry.parquet", "--out", out, "--zoom", "9").exit_code == 2
 
 
 def test_patterns_and_scatter_take_one_place(tables: Path, tmp_path: Path) -> None:
     out, numbers = tmp_path / "f.svg", tmp_path / "f.csv"
-    drawn("target-patterns", tables / "heads.parquet", "--of", "1.2", "--minimum", "8", "--out",
+    drawn("target-patterns", tables / "heads.parquet", "--of", "1.2", "--min-puzzles", "8", "--out",
           out, "--table", numbers, *QUICK)  # fmt: skip
     found = pd.read_csv(numbers)
     assert found["kind"].tolist() == [
@@ -191,7 +199,7 @@ def test_patterns_and_scatter_take_one_place(tables: Path, tmp_path: Path) -> No
     assert found["n"].tolist() == [24, 16, 8, 8, 8]
     with pytest.raises(
         ValueError,
-        match=r"3 values of layer \(0, 1, 2\): choose one with --layer or --where layer=0",
+        match=r"3 values of layer \(0, 1, 2\): choose one with --layers",
     ):
         plot(
             "target-patterns",
@@ -205,7 +213,7 @@ def test_patterns_and_scatter_take_one_place(tables: Path, tmp_path: Path) -> No
         plot(
             "target-patterns", tables / "heads.parquet", "--of", "9.9", "--out", tmp_path / "g.svg"
         )
-    drawn("scatter", tables / "residual.parquet", "--layer", "2", "--first", "ply1_target",
+    drawn("scatter", tables / "residual.parquet", "--layers", "2", "--first", "ply1_target",
           "--second", "matched_control", "--out", tmp_path / "s.svg", "--table",
           tmp_path / "s.csv", *QUICK)  # fmt: skip
     pairs = pd.read_csv(tmp_path / "s.csv")
@@ -244,7 +252,7 @@ def test_several_places_are_not_averaged_unseen(tables: Path, tmp_path: Path) ->
     assert "mean over squares" in svg_text(out)
     drawn("percentiles", tables / "heads.parquet", "--by", "layer", "--where", "head=2", "--out",
           out, "--overwrite")  # fmt: skip
-    drawn("target-patterns", tables / "residual.parquet", "--of", "other", "--layer", "0", "--out",
+    drawn("target-patterns", tables / "residual.parquet", "--of", "other", "--layers", "0", "--out",
           out, "--overwrite", *QUICK)  # fmt: skip
     assert "mean over squares" in svg_text(out)
 
@@ -253,7 +261,7 @@ def test_percentiles_of_categories_are_those_of_targets_and_controls(
     tables: Path, tmp_path: Path
 ) -> None:
     out, numbers = tmp_path / "f.svg", tmp_path / "f.csv"
-    ask = ("percentiles", tables / "residual.parquet", "--by", "category", "--layer", "1")
+    ask = ("percentiles", tables / "residual.parquet", "--by", "category", "--layers", "1")
     found = example_effects.frame(example_effects.residual())
     rare = found["puzzle_id"].isin(["p00", "p01"]) & found["category"].eq("corrupted")
     found.loc[rare, "category"] = "ply7_target"
@@ -378,11 +386,11 @@ def test_a_file_that_is_there_is_left_alone(tables: Path, tmp_path: Path) -> Non
 def test_tables_that_a_figure_cannot_be_made_of_are_refused(tables: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "f.svg")
     with pytest.raises(
-        ValueError, match=r"is no sweep over whole heads: .* leela-probe patch heads"
+        ValueError, match=r"is not a sweep over whole heads: .* leela-probe patch heads"
     ):
         plot("heads", tables / "residual.parquet", *out)
     with pytest.raises(
-        ValueError, match=r"not about one square each, .* heads is no sweep over sq"
+        ValueError, match=r"not about one square each, .* heads is not a sweep over sq"
     ):
         plot("layers", tables / "heads.parquet", *out)
     result = plot("layers", tables / "residual.parquet", "--categories", "ply9_target", *out)

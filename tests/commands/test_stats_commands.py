@@ -7,12 +7,15 @@ from pathlib import Path
 
 import example_effects
 import pandas as pd
+import pyarrow
 import pytest
 from scipy.stats import binomtest
 from typer.testing import CliRunner, Result
 
-from leela_probe.commands.stats import app
+from leela_probe.commands import registration
+from leela_probe.commands import stats as stats_commands
 
+app = registration.application(stats_commands.GROUP.commands, help="")
 QUICK = ("--resamples", "99")
 
 
@@ -80,17 +83,54 @@ def test_means_are_those_of_pandas(tables: Path, tmp_path: Path) -> None:
     assert pd.read_csv(out)["estimate"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
-def test_categories_that_are_asked_for_are_the_only_ones(tables: Path, tmp_path: Path) -> None:
-    # A square that is both targets counts as the one that is asked for, not as both.
+def test_a_square_counts_once_unless_categories_may_overlap(tables: Path, tmp_path: Path) -> None:
+    # In pattern 111 the third target is the first.
     out = tmp_path / "s.csv"
-    printed("summary", tables / "residual.parquet", "--by", "category", "--where",
-            "category=ply3_target", "--where", "layer=1", "--out", out, *QUICK)  # fmt: skip
-    found = pd.read_csv(out)
-    assert found["category"].tolist() == ["ply3_target"]
-    assert found["n"].tolist() == [24]
+    ask = ("summary", tables / "residual.parquet", "--by", "category", "--where",
+           "category=ply3_target", "--layers", "1", "--out", out, *QUICK)  # fmt: skip
+    text = " ".join(printed(*ask).split())
+    assert "a square counts once: as corrupted, else 1st, else 3rd target" in text
     effects = example_effects.frame(example_effects.residual())
-    chosen = effects[effects["category"].str.contains("ply3") & (effects["layer"] == 1)]
-    assert found["estimate"].iloc[0] == pytest.approx(chosen["effect"].mean(), rel=1e-5)
+    effects = effects[effects["layer"] == 1]
+    for more, puzzles, chosen in (
+        ((), 16, effects["category"] == "ply3_target"),
+        (("--overlapping",), 24, effects["category"].str.contains("ply3")),
+    ):
+        text = printed(*ask, "--overwrite", *more)
+        found = pd.read_csv(out)
+        assert found["category"].tolist() == ["ply3_target"]
+        assert found["n"].tolist() == [puzzles]
+        expected = effects[chosen]["effect"].mean()
+        assert found["estimate"].iloc[0] == pytest.approx(expected, rel=1e-5)
+    assert "a square in several categories counts in each" in text
+
+
+def test_without_by_the_places_are_those_of_the_table(tables: Path) -> None:
+    for stem, heading in (
+        ("residual", ["layer", "category"]), ("heads", ["layer", "head"]), ("entry", ["label"]),
+    ):  # fmt: skip
+        first, *_ = printed("summary", tables / f"{stem}.parquet", *QUICK).splitlines()
+        assert first.split()[: len(heading)] == heading
+
+
+def test_layers_are_chosen_by_one_option(tables: Path) -> None:
+    lines = printed("summary", tables / "heads.parquet", "--layers", "0-1", *QUICK).splitlines()
+    assert {line.split()[0] for line in lines[1:9]} == {"0", "1"}
+    result = stats("summary", tables / "heads.parquet", "--layers", "1", "--where", "layer=1")
+    assert result.exit_code == 2
+    assert "--where chooses layers too" in result.output
+
+
+@pytest.mark.parametrize("name", ["summary", "tests", "halves"])
+def test_no_name_is_broken(name: str, tables: Path, tmp_path: Path) -> None:
+    effects = example_effects.frame(example_effects.residual())
+    effects["category"] = effects["category"].replace("other", "corrupted_favourite")
+    path = tmp_path / "long.parquet"
+    table = pyarrow.Table.from_pandas(effects, schema=example_effects.residual().schema)
+    example_effects.write(table, path)
+    text = printed(name, path, "--by", "layer,category", *QUICK)
+    assert "corrupted_favourite " in text
+    assert "ply1_target " in text
 
 
 def test_normalised_effects_are_shares_of_the_gap(tables: Path, tmp_path: Path) -> None:
@@ -101,9 +141,9 @@ def test_normalised_effects_are_shares_of_the_gap(tables: Path, tmp_path: Path) 
     effects = example_effects.frame(example_effects.heads())
     expected = ((effects["changed"] + 1) / 3).groupby([effects["layer"], effects["head"]]).mean()
     assert pd.read_csv(out)["estimate"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
-    with pytest.raises(ValueError, match=r"more than 5 above its corrupted one: .*--minimum-gap"):
+    with pytest.raises(ValueError, match=r"more than 5 above its corrupted one: .*--min-gap"):
         stats("summary", tables / "heads.parquet", "--by", "layer,head", "--normalised",
-              "--minimum-gap", "5")  # fmt: skip
+              "--min-gap", "5")  # fmt: skip
 
 
 def test_the_largest_effect_is_named_first(tables: Path) -> None:
@@ -169,9 +209,9 @@ def test_heads_that_need_each_other_interact(tables: Path, tmp_path: Path) -> No
                    out, *QUICK)  # fmt: skip
     assert "1.0 1.2" in text
     assert pd.read_csv(out)["estimate"].iloc[0] == pytest.approx(0.5, abs=1e-6)
-    with pytest.raises(ValueError, match="is no sweep over pairs of heads"):
+    with pytest.raises(ValueError, match="is not a sweep over pairs of heads"):
         stats("interactions", tables / "heads.parquet", tables / "entry.parquet", *QUICK)
-    with pytest.raises(ValueError, match="is no sweep over heads"):
+    with pytest.raises(ValueError, match="is not a sweep over heads"):
         stats("interactions", tables / "pairs.parquet", tables / "pairs.parquet", *QUICK)
 
 
@@ -195,6 +235,6 @@ def test_mistaken_options_say_what_there_is(tables: Path) -> None:
 
 
 def test_places_with_too_few_puzzles_say_why_they_have_no_interval(tables: Path) -> None:
-    text = printed("summary", tables / "heads.parquet", "--by", "layer,head,pattern", *QUICK)
+    text = printed("summary", tables / "heads.parquet", "--by", "layer,head,target_pattern", *QUICK)
     assert " - " in text
     assert "-: " in text
