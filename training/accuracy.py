@@ -21,6 +21,7 @@ from scipy.stats import binomtest
 from leela_probe.networks import network as networks
 from leela_probe.networks.network import Network
 from leela_probe.puzzles import lichess
+from leela_probe.puzzles.dumps import MalformedRow
 from leela_probe.weights import random_networks
 from leela_probe.weights.weights_files import read
 from training import certificates, records
@@ -93,7 +94,7 @@ def of_dump(dump: Path) -> tuple[np.ndarray, int]:
     """Records of a dump's certified mates, and how many had an en passant capture in the way."""
     certified, left_out = [], 0
     for row in lichess.read(dump):
-        if isinstance(row, lichess.MalformedRow):
+        if isinstance(row, MalformedRow):
             continue
         board = row.board()
         mates = certificates.mates(board)

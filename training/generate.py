@@ -33,6 +33,7 @@ import numpy as np
 
 from leela_probe.files import disk
 from leela_probe.puzzles import lichess
+from leela_probe.puzzles.dumps import MalformedRow
 from training import arguments as arguments_of
 from training import certificates, manifests, puzzle_lines, records, tactics
 from training.certificates import Mix, Split
@@ -133,10 +134,10 @@ def _block(*, seed: int, block: int, count: int, split: Split, mix: Mix | Tactic
     return certificates.generate(seed=seed, block=block, count=count, split=split, mix=mix)
 
 
-def certified(dump: Path) -> Iterator[Certified | lichess.MalformedRow]:
+def certified(dump: Path) -> Iterator[Certified | MalformedRow]:
     """What the search says of every puzzle of a dump, in order; malformed rows as they are."""
     for row in lichess.read(dump):
-        if isinstance(row, lichess.MalformedRow):
+        if isinstance(row, MalformedRow):
             yield row
             continue
         board = row.board()
@@ -202,7 +203,7 @@ def _certify(dump: Path, out: Path | None) -> int:
     malformed = 0
     start = time.perf_counter()
     for row in certified(dump):
-        if isinstance(row, lichess.MalformedRow):
+        if isinstance(row, MalformedRow):
             malformed += 1
             print(f"{dump}, line {row.line}: {row.reason}", file=sys.stderr)
         else:
@@ -239,7 +240,7 @@ def _write_mates(dump: Path, out: Path) -> None:
     block = []
     dropped: Counter[str] = Counter()
     for row in lichess.read(dump):
-        if isinstance(row, lichess.MalformedRow):
+        if isinstance(row, MalformedRow):
             continue
         found = certificates.mates(row.board())
         if not found.in_one and found.key is None:

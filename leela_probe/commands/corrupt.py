@@ -72,7 +72,8 @@ def corrupt(
         third_mover=not no_third_mover,
     )
     wanted = options.choices(verdict, criteria.VERDICTS, "--verdict")
-    corruptions.check_verdicts(puzzles, wanted)
+    if puzzles.is_file():  # a pipe can be read only once
+        corruptions.check_verdicts(puzzles, wanted)
     strong, weak = networks.load(run)
     with terminal.stage("corrupt") as progress:
         finished = corruptions.corrupt(
@@ -89,6 +90,7 @@ def corrupt(
         )
     meanings = {
         "malformed": "the row cannot be read; the column reason says why",
+        "duplicate_id": "an earlier row has the same id",
         "not_favourite": "the strong network likes another move better",
         "no_candidate": "no allowed change leaves the first move legal",
         "weak_notices": "the weak network notices every change",

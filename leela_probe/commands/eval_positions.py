@@ -58,10 +58,10 @@ def position(
         >>> position("8/8/8/4k3/8/3QK3/8/8 w - - 0 1", "d3c4 e5f5").board.turn
         True
     """
-    import chess
+    from leela_probe.positions.fen import board as board_of
 
     try:
-        board = chess.Board(fen)
+        board = board_of(fen)
     except ValueError as error:
         raise ValueError(f"{where}: {fen!r} is no FEN: {error}") from None
     reason = _reason(board)

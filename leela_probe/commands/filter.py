@@ -48,7 +48,8 @@ def filter_puzzles(
     """Keep the puzzles on which a right first move is evidence of look-ahead.
 
     Every row of the dump gets a verdict, the first that applies: malformed,
-    mate_in_1, too_short, not_hard, not_correct, not_forcing or kept.
+    duplicate_id, mate_in_1, too_short, not_hard, not_correct, not_forcing or
+    kept. The dump may come through a pipe.
 
     Stopped and started again, it goes on where it was.
     """
@@ -79,6 +80,7 @@ def filter_puzzles(
         )
     meanings = {
         "malformed": "the row cannot be read; the column reason says why",
+        "duplicate_id": "an earlier row has the same id",
         "mate_in_1": "by its theme",
         "too_short": f"the solution has fewer than {criteria.plies} plies",
         "not_hard": f"the weak network gives the first move {criteria.hard:g} or more",
@@ -87,6 +89,8 @@ def filter_puzzles(
         "kept": "hard, correct and forcing",
     }
     terminal.console().print(tables_shown.funnel(finished.counts, meanings))
+    for remark in filters.remarks(finished):
+        terminal.console().print(remark)
     print(terminal.outcome(finished))
 
 

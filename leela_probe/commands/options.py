@@ -337,7 +337,8 @@ Overwrite = Annotated[
 Dump = Annotated[
     Path,
     typer.Argument(
-        help="Lichess puzzles: .csv, .csv.zst or .parquet; or bundled:mates.",
+        help="Lichess puzzles: CSV (plain, .zst, .gz, .bz2, .xz, or a pipe) or Parquet; or "
+        "bundled:mates.",
         metavar="DUMP",
         callback=puzzle_file,
     ),

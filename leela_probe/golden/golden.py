@@ -36,7 +36,7 @@ def without_networks() -> Iterator[Check]:
     for row in checks.values()["candidates"]:
         position = firsts[checks.key(row["fen"])]
         board, first = checks.start(position), chess.Move.from_uci(checks.line(position)[0])
-        made = list(candidates.changes(board))
+        made = list(candidates.edits(board))
         judged = [candidates.is_playable(board, change, first) for change in made]
         found = [len(made), sum(valid for valid, _ in judged), sum(legal for _, legal in judged)]
         yield checks.equal(
@@ -46,7 +46,7 @@ def without_networks() -> Iterator[Check]:
         if "corrupted_fen" in position:
             wanted = checks.key(position["corrupted_fen"])
             every = {
-                checks.key(candidates.changed(board, change).fen())
+                checks.key(candidates.edited(board, change).fen())
                 for change, (_, legal) in zip(made, judged, strict=True)
                 if legal
             }
@@ -81,9 +81,9 @@ def _branch_partners() -> Iterator[Check]:
         board, wanted = chess.Board(row["fen"]), checks.key(row["corrupted_fen"])
         firsts = [chess.Move.from_uci(row[f"branch_{branch}"][0]) for branch in "AB"]
         found = any(
-            checks.key(candidates.changed(board, change).fen()) == wanted
+            checks.key(candidates.edited(board, change).fen()) == wanted
             and all(candidates.is_playable(board, change, first)[1] for first in firsts)
-            for change in candidates.changes(board)
+            for change in candidates.edits(board)
         )
         yield checks.equal("candidates: the partner of two branches", row["id"], found, True)
 

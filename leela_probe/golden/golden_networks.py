@@ -19,7 +19,7 @@ from leela_probe.networks.patching import Job
 from leela_probe.positions.planes import History
 from leela_probe.positions.squares import NetSquare, from_board, to_board
 from leela_probe.puzzles import partners, plies
-from leela_probe.puzzles.lichess import Row
+from leela_probe.puzzles.dumps import Row
 from leela_probe.study import summaries
 from leela_probe.study.study import PAPER_HEADS, PAPER_LAYERS
 

@@ -1,7 +1,9 @@
 """FENs to boards, many times as fast as python-chess where they are plain.
 
 Dumps hold millions of positions, and python-chess takes most of the time of a puzzle to read its
-FEN piece by piece. Whatever is not plain here is left to python-chess.
+FEN piece by piece. Whatever is not plain here is left to python-chess, except for what it reads and
+lc0 refuses: promoted pieces marked with ~, letters and spaces outside ASCII, and move numbers
+beyond 31 bits.
 """
 
 from __future__ import annotations
@@ -22,16 +24,23 @@ _MASK = {  # the bit of a piece on the a-file of the first rank, by its letter
 _EIGHT_MASKS = Struct("<8Q")  # Black's, those of the six kinds of pieces, White's
 
 
+LARGEST_NUMBER = (1 << 31) - 1
+"""The largest half-move clock and move number that lc0 reads."""
+
+
 def board(fen: str) -> chess.Board:
-    """The position of a FEN; the same as `chess.Board(fen)`.
+    """The position of a FEN; the same as `chess.Board(fen)` wherever lc0 reads the FEN too.
 
     Raises:
-        ValueError: it is no FEN; the message is python-chess's.
+        ValueError: it is not a FEN, or one that lc0 refuses; the message says why.
 
     Example:
         >>> board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1").piece_at(chess.E2).symbol()
         'P'
     """
+    if not fen.isascii():
+        odd = next(symbol for symbol in fen if not symbol.isascii())
+        raise ValueError(f"{odd!r} (U+{ord(odd):04X}) has no meaning in a FEN")
     parts = fen.split()
     if len(parts) == 6:
         placement, turn, castling, en_passant, clock, number = parts
@@ -40,12 +49,27 @@ def board(fen: str) -> chess.Board:
             result = _placed(placement)
             if result is not None and _castles(result, castling):
                 result.turn = turn == "w"
-                result.halfmove_clock = int(clock)
-                result.fullmove_number = max(int(number), 1)
+                result.halfmove_clock = _number(clock, "half-move clock")
+                result.fullmove_number = max(_number(number, "move number"), 1)
                 if en_passant != "-":
                     result.ep_square = chess.SQUARE_NAMES.index(en_passant)
                 return result
-    return chess.Board(fen)
+    result = chess.Board(fen)
+    if "~" in fen:
+        raise ValueError("'~' after a promoted piece belongs to other games (Crazyhouse)")
+    for text, name in zip(parts[4:], ("half-move clock", "move number"), strict=False):
+        _number(text, name)
+    return result
+
+
+def _number(text: str, name: str) -> int:
+    """
+    Raises:
+        ValueError: it is not a number, or larger than those of lc0.
+    """
+    if len(text) > 10 or not text.isdecimal() or (number := int(text)) > LARGEST_NUMBER:
+        raise ValueError(f"the {name} {text[:24]!r} is not a number from 0 to {LARGEST_NUMBER:,}")
+    return number
 
 
 def _castles(board: chess.Board, rights: str) -> bool:

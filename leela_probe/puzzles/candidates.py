@@ -15,15 +15,15 @@ import chess
 __all__ = [
     "KINDS",
     "BoardEdit",
-    "changed",
-    "changes",
+    "edited",
+    "edits",
     "is_playable",
     "line_squares",
     "third_mover_square",
 ]
 
 KINDS = ("remove", "add", "move")
-"""The classes of change, in the order in which they are generated."""
+"""The classes of edit, in the order in which they are generated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,17 @@ class BoardEdit:
         return " ".join(map(chess.square_name, self.squares))
 
 
-def changes(board: chess.Board) -> Iterator[BoardEdit]:
-    """Every change, sensible or not: removals, additions (White first), moves, each by square.
+def edits(board: chess.Board) -> Iterator[BoardEdit]:
+    """Every edit, sensible or not: removals, additions (White first), moves, each by square.
 
     Args:
         board: the clean position.
 
     Example:
         >>> board = chess.Board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1")
-        >>> [(change.kind, change.square_names) for change in changes(board)][:2]
+        >>> [(edit.kind, edit.square_names) for edit in edits(board)][:2]
         [('remove', 'e2'), ('add', 'a1')]
-        >>> len(list(changes(board)))  # one pawn, two colours on 61 squares, two kings to 61
+        >>> len(list(edits(board)))  # one pawn, two colours on 61 squares, two kings to 61
         245
     """
     empty = [square for square in chess.SQUARES if not board.occupied >> square & 1]
@@ -71,37 +71,37 @@ def changes(board: chess.Board) -> Iterator[BoardEdit]:
             yield BoardEdit("move", pieces[square], (square, target))
 
 
-def changed(board: chess.Board, change: BoardEdit) -> chess.Board:
+def edited(board: chess.Board, edit: BoardEdit) -> chess.Board:
     """A copy of the position with the change made and no history.
 
     Example:
         >>> board = chess.Board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1")
-        >>> changed(board, BoardEdit("move", chess.Piece(chess.KING, chess.BLACK), (60, 35))).fen()
+        >>> edited(board, BoardEdit("move", chess.Piece(chess.KING, chess.BLACK), (60, 35))).fen()
         '8/8/8/3k4/8/8/4P3/4K3 w - - 0 1'
     """
     result = board.copy(stack=False)
-    if change.kind != "add":
-        result.remove_piece_at(change.squares[0])
-    if change.kind != "remove":
-        result.set_piece_at(change.squares[-1], change.piece)
+    if edit.kind != "add":
+        result.remove_piece_at(edit.squares[0])
+    if edit.kind != "remove":
+        result.set_piece_at(edit.squares[-1], edit.piece)
     return result
 
 
-def is_playable(board: chess.Board, change: BoardEdit, first: chess.Move) -> tuple[bool, bool]:
+def is_playable(board: chess.Board, edit: BoardEdit, first: chess.Move) -> tuple[bool, bool]:
     """Whether the changed position is legal, and whether a move is legal in it.
 
     Args:
         board: the clean position, with the castling and en passant rights of the game.
-        change: what is changed.
+        edit: what is changed.
         first: the move.
 
     Example:
         >>> board = chess.Board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1")
         >>> advance = chess.Move.from_uci("e2e4")
-        >>> [is_playable(board, change, advance) for change in changes(board)][:3]
+        >>> [is_playable(board, edit, advance) for edit in edits(board)][:3]
         [(True, False), (False, False), (False, False)]
     """
-    result = changed(board, change)
+    result = edited(board, edit)
     valid = result.is_valid()
     return valid, valid and result.is_legal(first)
 

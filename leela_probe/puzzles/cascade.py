@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from leela_probe.files.workers import Pool, behind, beside
 from leela_probe.puzzles import lichess, plies
-from leela_probe.puzzles.criteria import Criteria, verdict
-from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
+from leela_probe.puzzles.criteria import Criteria, Verdict, verdict
+from leela_probe.puzzles.dumps import MalformedRow, Row
+from leela_probe.puzzles.lichess import Puzzle
 from leela_probe.puzzles.plies import Ply, Positions, View
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Judged:
 
     chunk: Chunk[Row | MalformedRow]
     puzzles: Sequence[Puzzle | MalformedRow]
-    verdicts: list[str | None]
+    verdicts: list[Verdict | None]
     weak: list[dict[int, Ply]]
     strong: list[dict[int, Ply]]
 
@@ -162,13 +163,13 @@ class _Encoded:
 
 def _prepare(
     rows: Sequence[Row | MalformedRow], *, criteria: Criteria, views: _Views, all_plies: bool
-) -> tuple[list[Puzzle | MalformedRow], list[str | None], _Encoded]:
+) -> tuple[list[Puzzle | MalformedRow], list[Verdict | None], _Encoded]:
     """The rows parsed, the verdicts that take no network, and what the weak network is asked first.
 
     That is all plies, or ply 0 of the puzzles without a verdict.
     """
     puzzles: list[Puzzle | MalformedRow] = []
-    verdicts: list[str | None] = []
+    verdicts: list[Verdict | None] = []
     boards: dict[int, chess.Board] = {}
     wanted: PliesOfPuzzles = []
     for place, row in enumerate(rows):

@@ -21,10 +21,20 @@ from leela_probe.files import bundled, manifests
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
 from leela_probe.files.workers import Pool, beside
-from leela_probe.puzzles import criteria, judging, lichess, partners, plies, target_patterns
+from leela_probe.puzzles import (
+    criteria,
+    dumps,
+    judging,
+    lichess,
+    partners,
+    plies,
+    repeats,
+    target_patterns,
+)
 from leela_probe.puzzles.candidates import line_squares, third_mover_square
-from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
-from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Search, Trial
+from leela_probe.puzzles.dumps import MalformedRow, RepeatedRow, Row
+from leela_probe.puzzles.lichess import Puzzle
+from leela_probe.puzzles.partners import PRESETS, VERDICTS, Outcome, Partner, Search, Trial, Verdict
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
@@ -118,49 +128,52 @@ def corrupt(
         PlanChangedError: the output was made with other settings; and what else `store.Stage`
             raises.
     """
-    thresholds = _thresholds(puzzles)
-    search = replace(search, favourite=search.favourite and thresholds["correct"] >= 0.5)
-    weak_view = plies.view(weak, search.weak_history)
-    strong_view = plies.view(strong, search.strong_history)
-    with judging.stage(
-        out,
-        name="corrupt",
-        inputs={"puzzles": puzzles},
-        networks={"strong": strong, "weak": weak},
-        options={
-            "search": asdict(search),
-            "verdicts": list(verdicts),
-            "thresholds": thresholds,
-            "batch_size": batch_size,
-            "chunk_rows": chunk_rows,
-        },
-        schema=SCHEMA,
-        verdicts=VERDICTS,
-        overwrite=overwrite,
-        progress=progress,
-    ) as stage:
-        if not stage.assembled:
-            chunks = stage.unfinished(
-                _wanted(puzzles, verdicts),
-                size=chunk_rows,
-                total=sum(1 for _ in _wanted(puzzles, verdicts)),
-            )
-            prepare = partial(
-                partners.prepare, search=search, weak_view=weak_view, strong_view=strong_view
-            )
-            with Pool(workers) as pool:
-                for chunk, prepared in beside(pool, prepare, chunks, lambda chunk: chunk.rows):
-                    outcomes = partners.find(
-                        prepared,
-                        strong=strong,
-                        weak=weak,
-                        search=search,
-                        strong_view=strong_view,
-                        batch_size=batch_size,
-                    )
-                    stage.add(chunk, _table(prepared.trials, outcomes))
-        facts = partial(_facts_of_clean_boards, thresholds=thresholds)
-        return stage.finish(None if search.clean_history else facts)
+    copy = Path(out).with_name(f"{Path(out).name}.pipe")
+    with dumps.seekable(puzzles, copy=copy) as puzzles:
+        thresholds = _thresholds(puzzles)
+        search = replace(search, favourite=search.favourite and thresholds["correct"] >= 0.5)
+        weak_view = plies.view(weak, search.weak_history)
+        strong_view = plies.view(strong, search.strong_history)
+        with judging.stage(
+            out,
+            name="corrupt",
+            inputs={"puzzles": puzzles},
+            networks={"strong": strong, "weak": weak},
+            options={
+                "search": asdict(search),
+                "verdicts": list(verdicts),
+                "thresholds": thresholds,
+                "batch_size": batch_size,
+                "chunk_rows": chunk_rows,
+            },
+            schema=SCHEMA,
+            verdicts=VERDICTS,
+            overwrite=overwrite,
+            progress=progress,
+        ) as stage:
+            if not stage.assembled:
+                lichess.check_readable(puzzles)
+                chunks = stage.unfinished(
+                    _wanted(puzzles, verdicts),
+                    size=chunk_rows,
+                    total=sum(1 for _ in _wanted(puzzles, verdicts)),
+                )
+                prepare = partial(
+                    partners.prepare, search=search, weak_view=weak_view, strong_view=strong_view
+                )
+                with Pool(workers) as pool:
+                    for chunk, prepared in beside(pool, prepare, chunks, lambda chunk: chunk.rows):
+                        outcomes = partners.find(
+                            prepared,
+                            strong=strong,
+                            weak=weak,
+                            search=search,
+                            strong_view=strong_view,
+                            batch_size=batch_size,
+                        )
+                        stage.add(chunk, _table(prepared.trials, outcomes))
+            facts = partial(_facts_of_clean_boards, thresholds=thresholds)
+            return stage.finish(None if search.clean_history else facts)
 
 
 def check_verdicts(puzzles: str | Path, verdicts: Sequence[str]) -> None:
@@ -170,7 +183,7 @@ def check_verdicts(puzzles: str | Path, verdicts: Sequence[str]) -> None:
         ValueError: saying which verdicts it has.
     """
     counts: Counter[str] = Counter()
-    for row in lichess.rows(puzzles):
+    for row in dumps.rows(puzzles):
         if isinstance(row, MalformedRow):
             continue
         if not row.verdict or row.verdict in verdicts:
@@ -240,7 +253,7 @@ def _facts_of_clean_boards(
     names = ["verdict", "moves", "strong_top_clean", "strong_p_clean", "weak_p_clean"]
     for table in tables:
         for row in table.select(names).to_pylist():
-            if row["verdict"] == "found":
+            if row["verdict"] == Verdict.FOUND.value:
                 counts["found"] += 1
                 counts["not_favourite"] += row["moves"].split()[1] != row["strong_top_clean"]
                 counts["not_correct"] += not row["strong_p_clean"] > thresholds["correct"]
@@ -250,9 +263,11 @@ def _facts_of_clean_boards(
 
 def _wanted(puzzles: str | Path, verdicts: Sequence[str]) -> Iterator[Row | MalformedRow]:
     """The rows with one of these verdicts; all rows of a file without verdicts."""
-    for row in lichess.rows(puzzles):
-        if isinstance(row, MalformedRow) or not row.verdict or row.verdict in verdicts:
-            yield row
+    return repeats.marked(
+        row
+        for row in dumps.rows(puzzles)
+        if isinstance(row, MalformedRow) or not row.verdict or row.verdict in verdicts
+    )
 
 
 def _table(
@@ -271,7 +286,7 @@ def _table(
                     "puzzle_id": trial.puzzle_id,
                     "fen": trial.fen or None,
                     "moves": trial.moves or None,
-                    "verdict": "malformed",
+                    "verdict": _verdict_of_row(trial).value,
                     "reason": trial.reason,
                     "line": trial.line,
                 }
@@ -282,9 +297,13 @@ def _table(
         if not outcome.partners:
             add(facts)
         for rank, partner in enumerate(outcome.partners, 1):
-            verdict = "found" if rank == 1 else "further"
-            add(facts | _pair(trial.puzzle, partner) | {"rank": rank, "verdict": verdict})
+            verdict = Verdict.FOUND if rank == 1 else Verdict.FURTHER
+            add(facts | _pair(trial.puzzle, partner) | {"rank": rank, "verdict": verdict.value})
     return pyarrow.table(columns, schema=SCHEMA)
+
+
+def _verdict_of_row(row: MalformedRow) -> Verdict:
+    return Verdict.DUPLICATE_ID if isinstance(row, RepeatedRow) else Verdict.MALFORMED
 
 
 def _facts(trial: Trial, outcome: Outcome) -> dict[str, object]:
@@ -293,7 +312,7 @@ def _facts(trial: Trial, outcome: Outcome) -> dict[str, object]:
         "puzzle_id": puzzle.puzzle_id,
         "fen": puzzle.fen,
         "moves": " ".join(puzzle.moves),
-        "verdict": outcome.verdict,
+        "verdict": outcome.verdict.value,
         "clean_fen": trial.clean_fen,
         "strong_p_clean": outcome.strong_p,
         "strong_top_clean": outcome.favourite.uci(),
@@ -302,7 +321,7 @@ def _facts(trial: Trial, outcome: Outcome) -> dict[str, object]:
         "generated": trial.generated,
         "allowed": trial.allowed,
         "valid": trial.valid,
-        "playable": len(trial.changes),
+        "playable": len(trial.edits),
         "similar": outcome.similar,
         "near": outcome.near,
         "asked": outcome.asked,
@@ -316,17 +335,17 @@ def _facts(trial: Trial, outcome: Outcome) -> dict[str, object]:
 
 def _pair(puzzle: Puzzle, partner: Partner) -> dict[str, object]:
     line = puzzle.principal_variation
-    squares = set(partner.change.squares)
+    squares = set(partner.edit.squares)
     return {
         "corrupted_fen": partner.fen,
-        "change": partner.change.kind,
-        "piece": partner.change.piece.symbol(),
-        "squares": partner.change.square_names,
+        "change": partner.edit.kind,
+        "piece": partner.edit.piece.symbol(),
+        "squares": partner.edit.square_names,
         "d_log_odds_weak": partner.d_log_odds_weak,
         "d_value_strong": partner.d_value_strong,
         "strong_p_corrupted": partner.strong_p,
         "jsd": partner.jsd,
-        "moves_king": partner.change.piece.piece_type == chess.KING,
+        "moves_king": partner.edit.piece.piece_type == chess.KING,
         "touches_line": bool(line_squares(puzzle.board(), line) & squares),
         "touches_third_mover": third_mover_square(puzzle.board(), line) in squares,
     }

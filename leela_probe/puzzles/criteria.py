@@ -9,24 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from types import MappingProxyType
 
 from leela_probe.positions.planes import History
-from leela_probe.puzzles.lichess import MalformedRow, Puzzle
+from leela_probe.puzzles.dumps import MalformedRow, RepeatedRow
+from leela_probe.puzzles.lichess import Puzzle
 from leela_probe.puzzles.plies import Ply
 
-__all__ = ["PRESETS", "VERDICTS", "Criteria", "strong_minimum", "verdict"]
+__all__ = ["PRESETS", "VERDICTS", "Criteria", "Verdict", "strong_minimum", "verdict"]
 
-VERDICTS = (
-    "malformed",
-    "mate_in_1",
-    "too_short",
-    "not_hard",
-    "not_correct",
-    "not_forcing",
-    "kept",
-)
-"""What can become of a puzzle, in the order of the questions: the first that applies counts."""
+
+class Verdict(str, Enum):
+    """What can become of a puzzle, in the order of the questions: the first that applies counts."""
+
+    MALFORMED = "malformed"
+    DUPLICATE_ID = "duplicate_id"
+    MATE_IN_1 = "mate_in_1"
+    TOO_SHORT = "too_short"
+    NOT_HARD = "not_hard"
+    NOT_CORRECT = "not_correct"
+    NOT_FORCING = "not_forcing"
+    KEPT = "kept"
+
+
+VERDICTS = tuple(verdict.value for verdict in Verdict)
+"""The verdicts as the column has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +75,8 @@ def verdict(
     *,
     weak: Mapping[int, Ply],
     strong: Mapping[int, Ply],
-) -> str | None:
-    """The first of `VERDICTS` that applies; None where it takes an answer that is not there yet.
+) -> Verdict | None:
+    """The first verdict that applies; None where it takes an answer that is not there yet.
 
     A mate in one is what the dump's themes say, in which the paper's code looks for the text
     `mateIn1`; where there are no themes, a solution of one move is too short anyway.
@@ -84,32 +92,35 @@ def verdict(
         ...                 rating=None, themes=(), game_id=None, line=2)
         >>> def ply(probability):
         ...     return Ply(probability=probability, top="", legal=9, q=None, wdl=None)
-        >>> verdict(puzzle, Criteria(), weak={0: ply(0.2)}, strong={})
+        >>> verdict(puzzle, Criteria(), weak={0: ply(0.2)}, strong={}).value
         'not_hard'
         >>> print(verdict(puzzle, Criteria(), weak={0: ply(0.01)}, strong={0: ply(0.9)}))
         None
-        >>> verdict(puzzle, Criteria(), weak={0: ply(0.01)}, strong={0: ply(0.9), 2: ply(0.5)})
+        >>> strong = {0: ply(0.9), 2: ply(0.5)}
+        >>> verdict(puzzle, Criteria(), weak={0: ply(0.01)}, strong=strong).value
         'not_correct'
     """
+    if isinstance(puzzle, RepeatedRow):
+        return Verdict.DUPLICATE_ID
     if isinstance(puzzle, MalformedRow):
-        return "malformed"
+        return Verdict.MALFORMED
     if "mateIn1" in " ".join(puzzle.themes):
-        return "mate_in_1"
+        return Verdict.MATE_IN_1
     length = len(puzzle.moves) - 1
     if length < criteria.plies:
-        return "too_short"
+        return Verdict.TOO_SHORT
     if 0 not in weak:
         return None
     if not weak[0].probability < criteria.hard:
-        return "not_hard"
+        return Verdict.NOT_HARD
     solver = range(0, length, 2)
     if any(not strong[ply].probability > criteria.correct for ply in solver if ply in strong):
-        return "not_correct"
+        return Verdict.NOT_CORRECT
     if any(ply not in strong for ply in solver) or (length > 1 and 1 not in weak):
         return None
     if length > 1 and not weak[1].probability > criteria.forcing:
-        return "not_forcing"
-    return "kept"
+        return Verdict.NOT_FORCING
+    return Verdict.KEPT
 
 
 def strong_minimum(length: int, strong: Mapping[int, Ply]) -> float | None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -16,15 +16,26 @@ import pyarrow
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
 from leela_probe.files.workers import Pool
-from leela_probe.puzzles import cascade, judging, lichess, sampling, target_patterns
+from leela_probe.puzzles import (
+    cascade,
+    dumps,
+    judging,
+    lichess,
+    plies,
+    repeats,
+    sampling,
+    target_patterns,
+)
 from leela_probe.puzzles.cascade import Judged
-from leela_probe.puzzles.criteria import PRESETS, VERDICTS, Criteria, strong_minimum
-from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
+from leela_probe.puzzles.criteria import PRESETS, VERDICTS, Criteria, Verdict, strong_minimum
+from leela_probe.puzzles.dumps import MalformedRow, Row
+from leela_probe.puzzles.lichess import Puzzle
+from leela_probe.puzzles.plies import View
 
 if TYPE_CHECKING:
     from leela_probe.networks.network import Network
 
-__all__ = ["SCHEMA", "filter_puzzles"]
+__all__ = ["SCHEMA", "filter_puzzles", "remarks"]
 
 _TEXT, _NUMBER = pyarrow.string(), pyarrow.float32()
 SCHEMA = pyarrow.schema(
@@ -85,7 +96,7 @@ def filter_puzzles(
     empty (`strong_p` has the first), unless `all_plies` is set.
 
     Args:
-        dump: see `lichess.read`.
+        dump: see `lichess.read`. What comes out of a pipe is kept beside the output until the end.
         out: the table to write, `.parquet` or `.csv`; see `store.Stage`.
         strong: the network whose look-ahead is in question.
         weak: the network that must not see the first move.
@@ -103,36 +114,43 @@ def filter_puzzles(
         progress: called after each part; see `files.progress.Progress`.
 
     Raises:
-        NotAPuzzleDumpError: the dump is something else.
+        NotAPuzzleDumpError: the dump is something else, or none of its rows is a puzzle.
         ValueError: the sample has less than one row.
         PlanChangedError: the output was made with other settings; and what else `store.Stage`
             raises.
     """
     if sample is not None and sample < 1:
         raise ValueError(f"expected a sample of at least one row, got {sample}")
-    with judging.stage(
-        out,
-        name="filter",
-        inputs={"dump": dump},
-        networks={"strong": strong, "weak": weak},
-        options={
-            "criteria": asdict(criteria),
-            "all_plies": all_plies,
-            "limit": limit,
-            "sample": None if sample is None else {"rows": sample, "seed": seed},
-            "batch_size": batch_size,
-            "chunk_rows": chunk_rows,
-        },
-        schema=SCHEMA,
-        verdicts=VERDICTS,
-        overwrite=overwrite,
-        progress=progress,
-    ) as stage:
+    view = plies.view(strong, criteria.strong_history)
+    other_games = _OtherGames()
+    copy = Path(out).with_name(f"{Path(out).name}.pipe")
+    with (
+        dumps.seekable(dump, copy=copy) as dump,
+        judging.stage(
+            out,
+            name="filter",
+            inputs={"dump": dump},
+            networks={"strong": strong, "weak": weak},
+            options={
+                "criteria": asdict(criteria),
+                "all_plies": all_plies,
+                "limit": limit,
+                "sample": None if sample is None else {"rows": sample, "seed": seed},
+                "batch_size": batch_size,
+                "chunk_rows": chunk_rows,
+            },
+            schema=SCHEMA,
+            verdicts=VERDICTS,
+            overwrite=overwrite,
+            progress=progress,
+        ) as stage,
+    ):
         if not stage.assembled:
+            lichess.check_readable(dump, limit=limit)
             rows, total = _wanted(dump, limit=limit, sample=sample, seed=seed)
             with Pool(workers) as pool:
                 for judged in cascade.judge(
-                    stage.unfinished(rows, size=chunk_rows, total=total),
+                    stage.unfinished(other_games.counted(rows), size=chunk_rows, total=total),
                     strong=strong,
                     weak=weak,
                     criteria=criteria,
@@ -141,19 +159,136 @@ def filter_puzzles(
                     pool=pool,
                 ):
                     stage.add(judged.chunk, _table(judged))
-        return stage.finish()
+        return stage.finish(
+            lambda tables: {
+                "ignored_columns": list(dumps.ignored_columns(dump)),
+                "other_games": other_games.count,
+                "same_network": strong.identity() == weak.identity(),
+                "first_moves": _first_moves(tables, strong=strong, view=view),
+            }
+        )
 
 
 def _wanted(
-    dump: str | Path, *, limit: int | None, sample: int | None, seed: int
+    dump: Path, *, limit: int | None, sample: int | None, seed: int
 ) -> tuple[Iterator[Row | MalformedRow], int]:
     """The rows to judge, and how many there are (about, where no sample is drawn)."""
-    rows = islice(lichess.rows(dump), limit)
+    rows = repeats.marked(islice(dumps.rows(dump), limit))
     if sample is not None:
-        total = sum(1 for _ in islice(lichess.rows(dump), limit))
+        total = sum(1 for _ in islice(dumps.rows(dump), limit))
         return sampling.draw(rows, count=sample, total=total, seed=seed), min(sample, total)
-    total = lichess.count(dump)
+    total = dumps.count(dump)
     return rows, total if limit is None else min(limit, total)
+
+
+# What there is to say of a run
+
+
+_LOOKED_AT = 100  # puzzles whose first moves both networks are asked for, to see which is stronger
+
+
+def remarks(finished: Finished) -> list[str]:
+    """What is likely wrong with a run of the filter, and what of the dump was not used.
+
+    Example:
+        >>> facts = {"first_moves": {"puzzles": 100, "strong": 31, "weak": 58}}
+        >>> run = Finished(path=Path("f.csv"), manifest_path=Path("f.csv.manifest.json"), rows=200,
+        ...                counts={"not_hard": 199, "kept": 1}, facts=facts)
+        >>> remarks(run)
+        ['the weak network finds the first move of 58 of the first 100 puzzles, the strong one of \
+31: are the two swapped?']
+    """
+    facts, lines = finished.facts, []
+    first = facts.get("first_moves", {"puzzles": 0, "strong": 0, "weak": 0})
+    if facts.get("same_network"):
+        lines.append(
+            "strong and weak are the same network, so that no puzzle is solved by one and too hard "
+            "for the other: name another weak network"
+        )
+    elif first["weak"] > first["strong"]:
+        lines.append(
+            f"the weak network finds the first move of {first['weak']} of the first "
+            f"{first['puzzles']} puzzles, the strong one of {first['strong']}: are the two swapped?"
+        )
+    elif not finished.counts.get(Verdict.KEPT.value):
+        lines.append(f"no puzzle is kept: {_last_hurdle(finished.counts)}")
+    if facts.get("other_games"):
+        lines.append(
+            f"{facts['other_games']:,} rows name a game that is not one of Lichess: each counts as "
+            f"from a game of its own"
+        )
+    if facts.get("ignored_columns"):
+        lines.append(f"columns that are not used: {', '.join(facts['ignored_columns'])}")
+    return lines
+
+
+def _last_hurdle(counts: Mapping[str, int]) -> str:
+    """What stopped those puzzles that came farthest."""
+    reasons = {
+        Verdict.NOT_FORCING: "those that came farthest have an answer that the weak network does "
+        "not expect; --min-weak-reply 0 takes them too, as it takes most mates",
+        Verdict.NOT_CORRECT: "the strong network misses a move of each that is hard; a stronger "
+        "network or a lower --min-strong-solver keeps some",
+        Verdict.NOT_HARD: "the weak network sees the first move of each; a weaker network or a "
+        "higher --max-weak-first keeps some",
+        Verdict.TOO_SHORT: "each solution is too short; a lower --min-plies keeps some",
+        Verdict.MATE_IN_1: "each is a mate in one by its theme",
+    }
+    return next(
+        (reason for verdict, reason in reasons.items() if counts.get(verdict.value)),
+        "no row is a puzzle that has not come before",
+    )
+
+
+class _OtherGames:
+    """Counts the rows that name a game which is not one of Lichess."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def counted(self, rows: Iterable[Row | MalformedRow]) -> Iterator[Row | MalformedRow]:
+        for row in rows:
+            if isinstance(row, Row) and row.game and not row.verdict:
+                self.count += lichess.game_id(row.game) is None
+            yield row
+
+
+def _first_moves(tables: Iterable[pyarrow.Table], *, strong: Network, view: View) -> dict[str, int]:
+    """How many of the first puzzles' first moves each of the networks likes best."""
+    rows = list(islice(_judged_rows(tables), _LOOKED_AT))
+    return {
+        "puzzles": len(rows),
+        "strong": sum(_strong_finds(rows, strong, view)),
+        "weak": sum(row["weak_top"][0] == row["moves"].split()[1] for row in rows),
+    }
+
+
+def _judged_rows(tables: Iterable[pyarrow.Table]) -> Iterator[dict[str, Any]]:
+    """The rows in which the weak network was asked for the first move."""
+    for table in tables:
+        columns = table.select(["puzzle_id", "fen", "moves", "strong_top", "weak_top"])
+        for batch in columns.to_batches(max_chunksize=_LOOKED_AT):
+            for row in batch.to_pylist():
+                if row["weak_top"] and row["weak_top"][0] is not None:
+                    yield row
+
+
+def _strong_finds(rows: Sequence[dict[str, Any]], strong: Network, view: View) -> Iterator[bool]:
+    """Whether the strong network likes the first move best; it is asked where it was not yet."""
+    left = []
+    for place, row in enumerate(rows):
+        top = row["strong_top"][0]
+        if top is not None:
+            yield top == row["moves"].split()[1]
+            continue
+        puzzle = lichess.parse(Row(0, row["puzzle_id"], row["fen"], row["moves"]))
+        assert isinstance(puzzle, Puzzle)
+        left.append((place, puzzle, (0,)))
+    for (place, _), ply in plies.ask(strong, plies.encode(left, view)).items():
+        yield ply.top == rows[place]["moves"].split()[1]
+
+
+# The table
 
 
 def _table(judged: Judged) -> pyarrow.Table:

@@ -13,7 +13,8 @@ preset `jenner2024` does as the paper did, whose clean board knew one earlier po
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -28,19 +29,18 @@ from leela_probe.puzzles import lichess
 from leela_probe.puzzles.candidates import (
     KINDS,
     BoardEdit,
-    changed,
-    changes,
+    edited,
+    edits,
     is_playable,
     line_squares,
     third_mover_square,
 )
-from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
+from leela_probe.puzzles.dumps import MalformedRow, Row
+from leela_probe.puzzles.lichess import Puzzle
 from leela_probe.puzzles.plies import View
-from leela_probe.puzzles.scores import WeakScores, strong_answers, weak_scores
+from leela_probe.puzzles.scores import StrongAnswers, WeakScores, strong_answers, weak_scores
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int64
-
     from leela_probe.networks.network import Network
 
 __all__ = [
@@ -51,25 +51,37 @@ __all__ = [
     "Prepared",
     "Search",
     "Trial",
+    "Verdict",
     "find",
     "prepare",
 ]
 
-VERDICTS = (
-    "malformed",
-    "not_favourite",
-    "no_candidate",
-    "weak_notices",
-    "strong_unmoved",
-    "found",
-    "further",
-)
-"""What can become of a puzzle: it cannot be read; the strong network likes another move better than
-the first move on the clean board, which the search knows without the game before it, unlike the
-filter (the experiments ask about the favourite there: experiment E0b of Jenner et al. 2024); no
-change leaves the first move legal; the weak network notices every change; the strong network is not
-moved by those it does not notice; found. A puzzle's second nearest partner and those after it are
-`further`."""
+
+class Verdict(str, Enum):
+    """What can become of a puzzle in the search.
+
+    The search knows the clean board without the game before it, unlike the filter, and the
+    experiments ask about the strong network's favourite there (experiment E0b of Jenner et al.
+    2024); so a puzzle whose first move is not that favourite has no partner.
+    """
+
+    MALFORMED = "malformed"
+    DUPLICATE_ID = "duplicate_id"
+    NOT_FAVOURITE = "not_favourite"
+    NO_CANDIDATE = "no_candidate"
+    """No edit leaves the first move legal."""
+    WEAK_NOTICES = "weak_notices"
+    """The weak network notices every edit."""
+    STRONG_UNMOVED = "strong_unmoved"
+    """The strong network is not moved by those that the weak one does not notice."""
+    FOUND = "found"
+    """The nearest partner of a puzzle."""
+    FURTHER = "further"
+    """Its second nearest, and those after it."""
+
+
+VERDICTS = tuple(verdict.value for verdict in Verdict)
+"""The verdicts as the column has them."""
 
 _FIRST_ROUND, _LONGEST_ROUND = 4, 64
 
@@ -86,7 +98,7 @@ class Search:
             among partners the nearest counts.
         keep: how many partners are kept, the nearest first.
         favourite: the first move is the strong network's favourite on the clean board.
-        kinds: the classes of change, of `candidates.KINDS`.
+        kinds: the classes of edit, of `candidates.KINDS`.
         kings: kings may be moved.
         line_squares: the squares that the solution changes may change (`candidates.line_squares`).
         third_mover: the piece that makes the solution's third move may be moved or removed.
@@ -117,7 +129,7 @@ class Search:
         unknown = set(self.kinds) - set(KINDS)
         if unknown or not self.kinds:
             raise ValueError(
-                f"expected classes of change among {', '.join(KINDS)}, at least one; got "
+                f"expected classes of edit among {', '.join(KINDS)}, at least one; got "
                 f"{', '.join(self.kinds) or 'none'}"
             )
         if self.keep < 1:
@@ -139,15 +151,15 @@ PRESETS: Mapping[str, Search] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """A puzzle with the changes that leave it a legal position with the first move legal.
+    """A puzzle with the edits that leave it a legal position with the first move legal.
 
     Attributes:
         puzzle: the puzzle.
         clean_fen: its position with the solver to move.
-        generated: how many changes there are.
+        generated: how many edits there are.
         allowed: how many of them the search allows.
         valid: how many of those leave a legal position.
-        changes: those of them that leave the first move legal.
+        edits: those of them that leave the first move legal.
     """
 
     puzzle: Puzzle
@@ -155,7 +167,16 @@ class Trial:
     generated: int
     allowed: int
     valid: int
-    changes: tuple[BoardEdit, ...]
+    edits: tuple[BoardEdit, ...]
+
+    @property
+    def first_move(self) -> int:
+        """The solution's first move as a number."""
+        return number_of(self.puzzle.principal_variation[0])
+
+    def corrupted(self, candidate: int) -> chess.Board:
+        """The position with one of the edits made."""
+        return _bare(edited(self.puzzle.board(), self.edits[candidate]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +196,7 @@ class Partner:
     """A corrupted partner with its scores.
 
     Attributes:
-        change: what is changed.
+        edit: what is changed.
         fen: the corrupted position.
         d_log_odds_weak: how far the first move's log odds fall for the weak network.
         jsd: Jensen-Shannon divergence of the weak network's policies.
@@ -183,7 +204,7 @@ class Partner:
         strong_p: the strong network's probability of the first move in the corrupted position.
     """
 
-    change: BoardEdit
+    edit: BoardEdit
     fen: str
     d_log_odds_weak: float
     jsd: float
@@ -196,7 +217,7 @@ class Outcome:
     """What came of a trial: the verdict, the partners, and how many candidates passed each stage.
 
     Attributes:
-        verdict: one of `VERDICTS`.
+        verdict: what became of the puzzle.
         partners: the nearest first.
         similar: candidates that pass mask 1.
         near: those of them within the divergence.
@@ -207,7 +228,7 @@ class Outcome:
         value: the clean position's value for the strong network.
     """
 
-    verdict: str
+    verdict: Verdict
     partners: tuple[Partner, ...]
     similar: int
     near: int
@@ -225,7 +246,7 @@ def prepare(
 
     Args:
         rows: the rows.
-        search: which changes are allowed.
+        search: which edits are allowed.
         weak_view: how the weak network takes boards.
         strong_view: how the strong network takes them.
     """
@@ -243,7 +264,7 @@ def prepare(
         trials.append(trial)
         clean_boards.append(clean)
         weak_boards.append(clean)
-        weak_boards.extend(_bare(changed(board, change)) for change in trial.changes)
+        weak_boards.extend(_bare(edited(board, edit)) for edit in trial.edits)
     return Prepared(
         trials=tuple(trials),
         weak=weak_view.encode(weak_boards),
@@ -277,68 +298,123 @@ def find(
     if not trials:
         return [None] * len(prepared.trials)
     ask_strong = partial(strong_answers, strong, batch_size=batch_size)
-    first_moves = [number_of(trial.puzzle.principal_variation[0]) for trial in trials]
+    first_moves = [trial.first_move for trial in trials]
     clean = ask_strong(prepared.strong, np.array(first_moves))
-    barred = (clean.favourite != first_moves) & search.favourite
-    candidates = [len(trial.changes) for trial in trials]
+    candidates = [len(trial.edits) for trial in trials]
     scores = weak_scores(weak, prepared.weak, first_moves, candidates, batch_size=batch_size)
-    similar = [score.d_log_odds < search.log_odds for score in scores]
-    near = [_nearest(score, mask, search) for score, mask in zip(scores, similar, strict=True)]
-    found: list[list[Partner]] = [[] for _ in trials]
-    asked = [0] * len(trials)
+    quests = [
+        _quest(trial, scores[place], clean, place, search) for place, trial in enumerate(trials)
+    ]
     size = _FIRST_ROUND
-    while True:
-        queue = [
-            (index, int(candidate))
-            for index, order in enumerate(near)
-            if not barred[index] and len(found[index]) < search.keep
-            for candidate in order[asked[index] : asked[index] + size]
-        ]
-        if not queue:
-            break
-        boards = [
-            _bare(changed(trials[index].puzzle.board(), trials[index].changes[candidate]))
-            for index, candidate in queue
-        ]
-        moves = np.array([first_moves[index] for index, _ in queue])
+    while queue := [(quest, candidate) for quest in quests for candidate in quest.next(size)]:
+        boards = [quest.trial.corrupted(candidate) for quest, candidate in queue]
+        moves = np.array([quest.trial.first_move for quest, _ in queue])
         answers = ask_strong(strong_view.encode(boards), moves)
-        for (index, candidate), board, p, value in zip(
+        for (quest, candidate), board, p, value in zip(
             queue, boards, answers.p, answers.value, strict=True
         ):
-            asked[index] += 1
-            rise = float(value - clean.value[index])
-            passes = rise < -search.value and p < search.probability
-            if passes and len(found[index]) < search.keep:
-                found[index].append(
-                    Partner(
-                        change=trials[index].changes[candidate],
-                        fen=board.fen(),
-                        d_log_odds_weak=float(scores[index].d_log_odds[candidate]),
-                        jsd=float(scores[index].jsd[candidate]),
-                        d_value_strong=rise,
-                        strong_p=float(p),
-                    )
-                )
+            quest.judge(candidate, board, p=float(p), value=float(value))
         size = min(2 * size, _LONGEST_ROUND)
-    outcomes = iter(
-        [
-            Outcome(
-                verdict="not_favourite"
-                if barred[index]
-                else _verdict(trial, near[index], found[index]),
-                partners=tuple(found[index]),
-                similar=int(similar[index].sum()),
-                near=len(near[index]),
-                asked=asked[index],
-                weak_p=scores[index].clean_p,
-                strong_p=float(clean.p[index]),
-                favourite=move_of(int(clean.favourite[index])),
-                value=float(clean.value[index]),
-            )
-            for index, trial in enumerate(trials)
-        ]
-    )
+    outcomes = (quest.outcome() for quest in quests)
     return [next(outcomes) if isinstance(trial, Trial) else None for trial in prepared.trials]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Quest:
+    """A trial while the strong network is asked about its candidates, the nearest first.
+
+    Attributes:
+        trial: the trial.
+        search: what a partner has to be.
+        scores: the weak network's judgement of the candidates.
+        similar: how many of them pass mask 1.
+        near: the places of those that are within the divergence too, the nearest first.
+        strong_p: the strong network's probability of the first move on the clean board.
+        favourite: the number of the move that it likes best there.
+        value: the value that it gives there.
+        asked: how many of the near candidates it was asked about.
+        partners: those that passed.
+    """
+
+    trial: Trial
+    search: Search
+    scores: WeakScores
+    similar: int
+    near: list[int]
+    strong_p: float
+    favourite: int
+    value: float
+    asked: int = 0
+    partners: list[Partner] = field(default_factory=list)
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether the strong network likes another move better, and that matters."""
+        return self.search.favourite and self.favourite != self.trial.first_move
+
+    def next(self, count: int) -> list[int]:
+        """The candidates to ask about next; none where enough partners are there."""
+        if self.is_barred or len(self.partners) >= self.search.keep:
+            return []
+        return self.near[self.asked : self.asked + count]
+
+    def judge(self, candidate: int, board: chess.Board, *, p: float, value: float) -> None:
+        """Take the strong network's answer for a candidate."""
+        self.asked += 1
+        rise = value - self.value
+        passes = rise < -self.search.value and p < self.search.probability
+        if passes and len(self.partners) < self.search.keep:
+            self.partners.append(
+                Partner(
+                    edit=self.trial.edits[candidate],
+                    fen=board.fen(),
+                    d_log_odds_weak=float(self.scores.d_log_odds[candidate]),
+                    jsd=float(self.scores.jsd[candidate]),
+                    d_value_strong=rise,
+                    strong_p=p,
+                )
+            )
+
+    def outcome(self) -> Outcome:
+        """What came of it."""
+        return Outcome(
+            verdict=self._verdict(),
+            partners=tuple(self.partners),
+            similar=self.similar,
+            near=len(self.near),
+            asked=self.asked,
+            weak_p=self.scores.clean_p,
+            strong_p=self.strong_p,
+            favourite=move_of(self.favourite),
+            value=self.value,
+        )
+
+    def _verdict(self) -> Verdict:
+        if self.is_barred:
+            return Verdict.NOT_FAVOURITE
+        if self.partners:
+            return Verdict.FOUND
+        if not self.trial.edits:
+            return Verdict.NO_CANDIDATE
+        return Verdict.STRONG_UNMOVED if self.near else Verdict.WEAK_NOTICES
+
+
+def _quest(
+    trial: Trial, scores: WeakScores, clean: StrongAnswers, place: int, search: Search
+) -> _Quest:
+    """The beginning of a quest; `place` is that of the trial among the clean boards."""
+    similar = scores.d_log_odds < search.log_odds
+    near = np.flatnonzero(similar & (scores.jsd <= search.divergence))
+    return _Quest(
+        trial=trial,
+        search=search,
+        scores=scores,
+        similar=int(similar.sum()),
+        near=near[np.argsort(scores.jsd[near], kind="stable")].tolist(),
+        strong_p=float(clean.p[place]),
+        favourite=int(clean.favourite[place]),
+        value=float(clean.value[place]),
+    )
 
 
 # Candidates
@@ -354,24 +430,24 @@ def _trial(puzzle: Puzzle, search: Search) -> Trial:
         untouchable |= {third_mover_square(board, line)}
     generated = allowed = valid = 0
     playable: list[BoardEdit] = []
-    for change in changes(board):
+    for edit in edits(board):
         generated += 1
-        if change.kind not in search.kinds or not untouchable.isdisjoint(change.squares):
+        if edit.kind not in search.kinds or not untouchable.isdisjoint(edit.squares):
             continue
-        if change.piece.piece_type == chess.KING and not search.kings:
+        if edit.piece.piece_type == chess.KING and not search.kings:
             continue
         allowed += 1
-        is_valid, keeps_first = is_playable(board, change, line[0])
+        is_valid, keeps_first = is_playable(board, edit, line[0])
         valid += is_valid
         if keeps_first:
-            playable.append(change)
+            playable.append(edit)
     return Trial(
         puzzle=puzzle,
         clean_fen=board.fen(),
         generated=generated,
         allowed=allowed,
         valid=valid,
-        changes=tuple(playable),
+        edits=tuple(playable),
     )
 
 
@@ -381,21 +457,3 @@ def _bare(board: chess.Board) -> chess.Board:
     if not board.has_legal_en_passant():
         board.ep_square = None
     return board
-
-
-def _nearest(
-    scores: WeakScores, similar: Bool[np.ndarray, " candidate"], search: Search
-) -> Int64[np.ndarray, " near_candidate"]:
-    """The places of the similar candidates within the divergence, the nearest first."""
-    near = np.flatnonzero(similar & (scores.jsd <= search.divergence))
-    return near[np.argsort(scores.jsd[near], kind="stable")]
-
-
-def _verdict(
-    trial: Trial, near: Int64[np.ndarray, " near_candidate"], found: Sequence[Partner]
-) -> str:
-    if found:
-        return "found"
-    if not trial.changes:
-        return "no_candidate"
-    return "strong_unmoved" if len(near) else "weak_notices"

@@ -11,7 +11,7 @@ import chess
 
 from leela_probe.experiments import effects, held_out, sweeps
 from leela_probe.experiments.sweeps import Sweep
-from leela_probe.puzzles import lichess
+from leela_probe.puzzles import dumps
 from leela_probe.puzzles.pairs import Pair
 from leela_probe.study.study import Networks, Study
 
@@ -78,7 +78,7 @@ def measure(networks: Networks) -> Rates:
 
 def puzzles(study: Study) -> int:
     """How many rows of the dump the study takes."""
-    rows = lichess.count(study.dump)
+    rows = dumps.count(study.dump)
     return rows if study.limit is None else min(rows, study.limit)
 
 

@@ -123,6 +123,7 @@ def funnel(study: Study) -> pd.DataFrame:
     asked, searched = study.criteria, study.search
     meanings = {
         "malformed": "cannot be read",
+        "duplicate_id": "an earlier row has the same id",
         "mate_in_1": "mate in one, by its theme",
         "too_short": f"solution shorter than {asked.plies} plies",
         "not_hard": f"weak network: first move at {asked.hard:g} or more",

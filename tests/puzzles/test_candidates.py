@@ -10,8 +10,8 @@ from puzzle_dumps import random_rows
 from leela_probe.puzzles.candidates import (
     KINDS,
     BoardEdit,
-    changed,
-    changes,
+    edited,
+    edits,
     is_playable,
     line_squares,
     third_mover_square,
@@ -33,7 +33,7 @@ def board_of(golden):
 def test_the_counts_are_those_of_the_published_code(golden):
     board = board_of(golden)
     first = chess.Move.from_uci(golden["first_move"])
-    every = list(changes(board))
+    every = list(edits(board))
     answers = [is_playable(board, change, first) for change in every]
     assert len(every) == golden["generated"]
     assert sum(valid for valid, _ in answers) == golden["valid"]
@@ -49,9 +49,9 @@ def test_the_published_partner_is_a_candidate(golden):
     first = chess.Move.from_uci(golden["first_move"])
     (found,) = [
         change
-        for change in changes(board)
+        for change in edits(board)
         if is_playable(board, change, first)[1]
-        and changed(board, change).fen() == golden["corrupted_fen"]
+        and edited(board, change).fen() == golden["corrupted_fen"]
     ]
     assert [found.kind, found.piece.symbol(), found.square_names] == golden["change"]
 
@@ -66,9 +66,9 @@ def test_changes_are_what_a_plain_count_of_pieces_and_squares_says():
         pawns = len(board.pieces(chess.PAWN, True)) + len(board.pieces(chess.PAWN, False))
         pieces = len(board.piece_map())
         empty = 64 - pieces
-        every = list(changes(board))
+        every = list(edits(board))
         assert len(every) == pawns + 2 * empty + (pieces - pawns) * empty
-        assert len({changed(board, change).board_fen() for change in every}) == len(every)
+        assert len({edited(board, change).board_fen() for change in every}) == len(every)
         assert [KINDS.index(change.kind) for change in every] == sorted(
             KINDS.index(change.kind) for change in every
         )
@@ -78,8 +78,8 @@ def test_playable_is_what_a_fresh_board_of_the_changed_position_says():
     for row in random_rows(6, 5):
         board = chess.Board(row["FEN"])
         first = chess.Move.from_uci(row["Moves"].split()[0])
-        for change in changes(board):
-            fresh = chess.Board(f"{changed(board, change).board_fen()} w - - 0 1")
+        for change in edits(board):
+            fresh = chess.Board(f"{edited(board, change).board_fen()} w - - 0 1")
             fresh.turn = board.turn
             fresh.castling_rights = board.castling_rights  # of a rook that is gone: not legal
             fresh.ep_square = board.ep_square
@@ -93,22 +93,22 @@ def test_playable_is_what_a_fresh_board_of_the_changed_position_says():
 def test_the_board_is_the_same_after_every_question():
     board = board_of(GOLDEN[0])
     before = board.copy()
-    for change in changes(board):
+    for change in edits(board):
         is_playable(board, change, chess.Move.from_uci(GOLDEN[0]["first_move"]))
-        changed(board, change)
+        edited(board, change)
     assert (board.fen(), board.ep_square) == (before.fen(), before.ep_square)
     assert board.move_stack == before.move_stack
 
 
 def test_removals_come_first_then_additions_then_moves():
-    kinds = [change.kind for change in changes(board_of(GOLDEN[0]))]
+    kinds = [change.kind for change in edits(board_of(GOLDEN[0]))]
     assert list(dict.fromkeys(kinds)) == list(KINDS)
 
 
 def test_a_moved_king_counts_and_a_missing_one_never_comes_up():
     board = chess.Board("4k3/8/8/8/8/8/4P3/4K3 w - - 0 1")
-    assert any(change.piece == chess.Piece(chess.KING, False) for change in changes(board))
-    assert all(changed(board, change).king(chess.BLACK) is not None for change in changes(board))
+    assert any(change.piece == chess.Piece(chess.KING, False) for change in edits(board))
+    assert all(edited(board, change).king(chess.BLACK) is not None for change in edits(board))
 
 
 @pytest.mark.parametrize(

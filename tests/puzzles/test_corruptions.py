@@ -11,7 +11,7 @@ from puzzle_dumps import COLUMNS, HashNetwork, csv_text, random_rows, write_dump
 
 from leela_probe.files import manifests
 from leela_probe.puzzles import corruptions
-from leela_probe.puzzles.lichess import NotAPuzzleDumpError
+from leela_probe.puzzles.dumps import NotAPuzzleDumpError
 from leela_probe.puzzles.partners import VERDICTS, Search
 
 ROWS = random_rows(13, 8)

@@ -6,7 +6,8 @@ import pytest
 
 from leela_probe.positions.planes import History
 from leela_probe.puzzles.criteria import PRESETS, VERDICTS, Criteria, strong_minimum, verdict
-from leela_probe.puzzles.lichess import MalformedRow, Puzzle
+from leela_probe.puzzles.dumps import MalformedRow
+from leela_probe.puzzles.lichess import Puzzle
 from leela_probe.puzzles.plies import Ply
 
 LONG = ("a2e2", "d1d8", "e2e8", "d8e8", "e8e7", "e7e6")
@@ -92,6 +93,7 @@ def test_the_presets_have_the_paper_s_thresholds():
 def test_the_verdicts_stand_in_the_order_of_the_questions():
     assert VERDICTS == (
         "malformed",
+        "duplicate_id",
         "mate_in_1",
         "too_short",
         "not_hard",

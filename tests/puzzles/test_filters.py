@@ -1,10 +1,13 @@
 """The filter: a verdict for every row of a dump, whatever happens on the way."""
 
+import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from leela_probe.positions import encoding
 from leela_probe.positions.planes import History, InputFormat
 from leela_probe.puzzles import filters
 from leela_probe.puzzles.criteria import PRESETS, VERDICTS, Criteria
-from leela_probe.puzzles.lichess import NotAPuzzleDumpError
+from leela_probe.puzzles.dumps import NotAPuzzleDumpError
 
 ROWS = random_rows(9, 150)
 
@@ -104,8 +107,8 @@ def test_verdicts_and_probabilities_are_those_of_the_definition(
             assert row["weak_p1"] == pytest.approx(weak_p[0], rel=1e-5)
 
 
-def test_every_verdict_but_malformed_comes_up_in_these_tests(undisturbed):
-    assert min(undisturbed.counts[verdict] for verdict in VERDICTS[1:]) > 0
+def test_every_verdict_on_a_puzzle_comes_up_in_these_tests(undisturbed):
+    assert min(undisturbed.counts[verdict] for verdict in VERDICTS[2:]) > 0
     assert list(undisturbed.counts) == list(VERDICTS)
     assert undisturbed.rows == len(ROWS)
 
@@ -462,6 +465,7 @@ def test_a_real_dump_gives_the_counts_of_lc0_itself(shared, tmp_path, cache):
     )
     assert finished.counts == {
         "malformed": 0,
+        "duplicate_id": 0,
         "mate_in_1": 0,
         "too_short": 812,
         "not_hard": 3859,
@@ -480,3 +484,141 @@ def test_the_bundled_puzzles_are_found_by_name(folder, tmp_path):
         "bundled:mates", tmp_path / "out.parquet", **networks(folder), limit=3, workers=0
     )
     assert finished.rows == 3
+
+
+def test_an_id_that_comes_twice_has_a_verdict_of_its_own(folder, tmp_path):
+    twice = [*ROWS[:30], *ROWS[10:20], ROWS[40] | {"PuzzleId": ROWS[0]["PuzzleId"]}]
+    write_dump(tmp_path / "dump.csv", twice)
+    finished = run(tmp_path / "dump.csv", tmp_path / "out.csv", folder, "filter", 0)
+    frame = pd.read_csv(finished.path)
+    assert finished.counts["duplicate_id"] == 11
+    assert list(frame.line[frame.verdict == "duplicate_id"]) == list(range(32, 43))
+    assert set(frame.reason.dropna()) == {"an earlier row has the same id"}
+    once = run(write_dump(tmp_path / "o.csv", ROWS[:30]), tmp_path / "1.csv", folder, "filter", 0)
+    assert list(pd.read_csv(once.path).verdict) == list(frame.verdict[:30])
+
+
+def test_a_dump_out_of_a_pipe_gives_what_the_file_gives(folder, tmp_path, undisturbed):
+    reading, writing = os.pipe()
+    content = (folder / "dump.csv").read_bytes()
+
+    def write():
+        with os.fdopen(writing, "wb") as file:
+            file.write(content)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    out = tmp_path / "out.parquet"
+    finished = run(f"/dev/fd/{reading}", out, folder, "filter", 0)
+    thread.join()
+    os.close(reading)
+    assert finished.path.read_bytes() == undisturbed.path.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        out.name,
+        f"{out.name}.manifest.json",
+    ]
+    facts = json.loads(finished.manifest_path.read_text())["inputs"]["dump"]
+    assert facts["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("rows", ["", "a,b,c\n" * 3])
+def test_a_dump_without_a_puzzle_is_an_error_that_leaves_nothing(folder, tmp_path, rows):
+    (tmp_path / "dump.csv").write_text(f"PuzzleId,FEN,Moves\n{rows}")
+    with pytest.raises(NotAPuzzleDumpError, match=r"no row of .* can be read"):
+        run(tmp_path / "dump.csv", tmp_path / "out.csv", folder, "filter", 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["dump.csv"]
+
+
+def test_the_manifest_says_what_of_the_dump_was_not_used(folder, tmp_path):
+    rows = [row | {"GameUrl": f"https://example.org/{at % 3}"} for at, row in enumerate(ROWS[:9])]
+    rows[0]["GameUrl"] = ""
+    finished = run(
+        write_dump(tmp_path / "dump.csv", rows), tmp_path / "out.csv", folder, "filter", 0
+    )
+    assert finished.facts["ignored_columns"] == [
+        "RatingDeviation", "Popularity", "NbPlays", "OpeningTags",
+    ]  # fmt: skip
+    assert finished.facts["other_games"] == 8
+    assert filters.remarks(finished)[-2:] == [
+        "8 rows name a game that is not one of Lichess: each counts as from a game of its own",
+        "columns that are not used: RatingDeviation, Popularity, NbPlays, OpeningTags",
+    ]
+
+
+def first_moves(frame, network, history):
+    """How many first moves a network likes best, asked for one by one."""
+    finds = 0
+    for row in frame.itertuples():
+        board = chess.Board(row.fen)
+        setup, first, *_ = row.moves.split()
+        board.push_uci(setup)
+        answer = network.evaluate(encoding.encode([board], history=history))
+        finds += (
+            max(board.legal_moves, key=lambda move: answer.probability([move])[0]).uci() == first
+        )
+    return finds
+
+
+@pytest.mark.parametrize("all_plies", [False, True])
+def test_the_networks_are_compared_on_the_first_puzzles(folder, tmp_path, monkeypatch, all_plies):
+    monkeypatch.setattr(filters, "_LOOKED_AT", 30)
+    finished = run(
+        folder / "dump.csv", tmp_path / "o.parquet", folder, "filter", 0, all_plies=all_plies
+    )
+    frame = pd.read_parquet(finished.path)
+    judged = frame[[top is not None and top[0] is not None for top in frame.weak_top]][:30]
+    both = networks(folder)
+    assert finished.facts["first_moves"] == {
+        "puzzles": 30,
+        "strong": first_moves(judged, both["strong"], CRITERIA.strong_history),
+        "weak": first_moves(judged, both["weak"], CRITERIA.weak_history),
+    }
+    assert not finished.facts["same_network"]
+
+
+def test_the_same_network_twice_is_said(folder, tmp_path):
+    strong = networks(folder)["strong"]
+    finished = filters.filter_puzzles(
+        folder / "dump.csv", tmp_path / "o.csv", strong=strong, weak=strong, limit=40, workers=0
+    )
+    assert finished.facts["same_network"]
+    assert filters.remarks(finished)[0].startswith("strong and weak are the same network")
+
+
+def finished_with(facts, **counts):
+    return store.Finished(
+        path=Path("f.csv"), manifest_path=Path("m"), rows=9, counts=counts, facts=facts
+    )
+
+
+def test_networks_that_are_swapped_are_suspected():
+    facts = {"first_moves": {"puzzles": 50, "strong": 11, "weak": 12}}
+    (remark,) = filters.remarks(finished_with(facts, kept=3))
+    assert remark.endswith("50 puzzles, the strong one of 11: are the two swapped?")
+    facts["first_moves"]["strong"] = 12
+    assert filters.remarks(finished_with(facts, kept=3)) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "hint"),
+    [
+        ({"not_hard": 9, "not_correct": 5, "not_forcing": 1}, "--min-weak-reply 0 takes them too"),
+        ({"not_hard": 9, "not_correct": 5}, "a stronger network or a lower --min-strong-solver"),
+        ({"not_hard": 9, "too_short": 5}, "a weaker network or a higher --max-weak-first"),
+        ({"too_short": 5, "mate_in_1": 2}, "a lower --min-plies"),
+        ({"mate_in_1": 2}, "a mate in one by its theme"),
+        ({"malformed": 2}, "no row is a puzzle that has not come before"),
+    ],
+)
+def test_where_nothing_is_kept_the_last_hurdle_is_named(counts, hint):
+    (remark,) = filters.remarks(finished_with({}, **counts))
+    assert remark.startswith("no puzzle is kept: ")
+    assert hint in remark
+
+
+@pytest.mark.shared
+def test_a_dump_with_lone_carriage_returns_is_filtered_like_another(shared, tmp_path, folder):
+    case = shared / "cases" / "08-cr-line-ends" / "cr.csv"
+    finished = run(case, tmp_path / "out.csv", folder, "filter", 0)
+    assert finished.rows == 40
+    assert finished.counts["malformed"] == 0

@@ -3,10 +3,13 @@
 import csv
 import gzip
 import io
+import json
+import re
 import secrets
 import tracemalloc
 
 import chess
+import numpy as np
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
@@ -19,16 +22,21 @@ from puzzle_dumps import COLUMNS, csv_text, random_rows, write_dump
 from leela_probe.files import tables
 from leela_probe.files.store import Chunk
 from leela_probe.positions.planes import History, InputFormat
-from leela_probe.puzzles import filters, lichess, plies
+from leela_probe.puzzles import dumps, filters, lichess, plies
 from leela_probe.puzzles.cascade import Judged
 from leela_probe.puzzles.criteria import Criteria, verdict
-from leela_probe.puzzles.lichess import MalformedRow, NotAPuzzleDumpError, Puzzle, Row
+from leela_probe.puzzles.dumps import MalformedRow, NotAPuzzleDumpError, Row
+from leela_probe.puzzles.lichess import Puzzle
 
 ROWS = random_rows(3, 40)
 LONG_ROWS = [row | {"OpeningTags": secrets.token_hex(500)} for row in ROWS for _ in range(8)]
 START = chess.STARTING_FEN
 HEADER = "PuzzleId,FEN,Moves\n"
 VIEW = plies.View(input_format=InputFormat.CLASSICAL, no_history=False, history=History.FILLED)
+
+
+def is_theme(word):
+    return word.lower() not in ("nan", "none", "null")
 
 
 def reason_of(row):
@@ -62,7 +70,7 @@ def test_all_kinds_of_files_give_the_same_puzzles(tmp_path):
     assert [puzzle.line for puzzle in found] == list(range(1, len(ROWS) + 1))
     assert [puzzle.moves for puzzle in found] == [puzzle.moves for puzzle in expected]
     assert [puzzle.rating for puzzle in found] == [puzzle.rating for puzzle in expected]
-    assert [lichess.count(path) for path in (plain, zst, gz, parquet)] == [len(ROWS)] * 4
+    assert [dumps.count(path) for path in (plain, zst, gz, parquet)] == [len(ROWS)] * 4
 
 
 def test_parquet_columns_may_hold_lists_numbers_with_gaps_and_bytes(tmp_path):
@@ -97,7 +105,7 @@ def test_a_file_of_the_filter_is_read_with_its_verdicts(tmp_path):
     path.write_text(
         f'puzzle_id,fen,moves,verdict,strong_p\n1,{START},e2e4 e7e5,kept,"[0.5,null]"\n'
     )
-    (row,) = lichess.rows(path)
+    (row,) = dumps.rows(path)
     assert (row.puzzle_id, row.verdict) == ("1", "kept")
 
 
@@ -110,18 +118,91 @@ def test_byte_order_mark_windows_line_ends_and_blank_lines_do_no_harm(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("url", "game"),
+    ("text", "game"),
     [
         ("https://lichess.org/q2SFqfYD/black#97", "q2SFqfYD"),
         ("https://lichess.org/SLbfzQtP#36", "SLbfzQtP"),
+        ("http://www.lichess.org/SLbfzQtP/", "SLbfzQtP"),
+        ("lichess.org/SLbfzQtP/white", "SLbfzQtP"),
+        ("https://lichess.org/AbCdEfGhIjKl", "AbCdEfGh"),
+        ("https://lichess.org/AbCdEfGh?color=black", "AbCdEfGh"),
         ("q2SFqfYD", "q2SFqfYD"),
+        ("AbCdEfGhIjKl", "AbCdEfGh"),
         ("", None),
+        ("https://lichess.org/g/black#82", None),
+        ("https://lichess.org/black#82", None),
+        ("https://lichess.org/#82", None),
+        ("https://lichess.org/training", None),
+        ("https://lichess.org/training/daily", None),
+        ("https://lichess.org/analysis", None),
+        ("https://lichess.org", None),
+        ("https://example.org/q2SFqfYD", None),
+        ("daily", None),
+        ("q2SFqfYD\n", None),
     ],
 )
-def test_the_game_id_is_the_link_without_side_and_ply(url, game):
-    puzzle = lichess.parse(Row(2, "1", START, "e2e4 e7e5", game=url))
+def test_a_game_is_what_a_link_to_a_game_or_its_id_names(text, game):
+    assert lichess.game_id(text) == game
+    puzzle = lichess.parse(Row(2, "1", START, "e2e4 e7e5", game=text))
     assert isinstance(puzzle, Puzzle)
     assert puzzle.game_id == game
+
+
+def test_a_game_that_the_filter_wrote_is_taken_as_it_stands():
+    row = Row(2, "1", START, "e2e4 e7e5", game="planted-7", verdict="kept")
+    puzzle = lichess.parse(row)
+    assert isinstance(puzzle, Puzzle)
+    assert puzzle.game_id == "planted-7"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "endgame mate mateIn2",
+        "  endgame   mate  mateIn2 ",
+        "endgame,mate,mateIn2",
+        "endgame, mate, mateIn2",
+        "endgame;mate;mateIn2",
+        "endgame|mate|mateIn2",
+        "['endgame', 'mate', 'mateIn2']",
+        '["endgame", "mate", "mateIn2"]',
+        '["endgame","mate","mateIn2"]',
+        "{endgame,mate,mateIn2}",
+        '{endgame,"mate",mateIn2}',
+        "{'endgame', 'mate', 'mateIn2'}",
+        "('endgame', 'mate', 'mateIn2')",
+        "['endgame' 'mate' 'mateIn2']",
+        "['endgame'\n 'mate' 'mateIn2']",
+        "array(['endgame', 'mate', 'mateIn2'], dtype='<U7')",
+        "array(['endgame', 'mate', 'mateIn2'], dtype=object)",
+        "[np.str_('endgame'), np.str_('mate'), np.str_('mateIn2')]",
+        "[endgame, mate, mateIn2]",
+        "[endgame mate mateIn2]",
+    ],
+)
+def test_a_list_as_text_has_the_same_words_in_every_form(text):
+    assert lichess.words(text) == ("endgame", "mate", "mateIn2")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "nan", "None", "<NA>", "null", "['']", "{NULL}"])
+def test_a_list_without_words_is_empty(text):
+    assert lichess.words(text) == ()
+
+
+@given(st.lists(st.from_regex(r"[a-zA-Z0-9]{1,12}", fullmatch=True).filter(is_theme), max_size=6))
+def test_every_way_to_write_a_list_is_read_as_that_list(themes):
+    for text in (
+        " ".join(themes),
+        str(themes),
+        str(tuple(themes)),
+        json.dumps(themes),
+        json.dumps(themes, separators=(",", ":")),
+        "{" + ",".join(themes) + "}",
+        ",".join(themes),
+        str(np.array(themes, dtype=object)),
+        repr(np.array(themes, dtype=object)),
+    ):
+        assert lichess.words(text) == tuple(themes), text
 
 
 def test_the_board_has_the_solver_to_move_and_one_known_position():
@@ -161,7 +242,10 @@ def test_castling_may_be_written_as_the_king_taking_its_rook():
         ),
         (f"1,{START},", "expected the set-up move and at least one move of the solution, got 0"),
         (f"1,{START},e2e4", "solution, got 1 move: 'e2e4'"),
-        (f"1,{START},e2e4 castles", "'castles' (number 2 of 2) is no move: expected one like e2e4"),
+        (
+            f"1,{START},e2e4 castles",
+            "'castles' (number 2 of 2) is not a move: expected one like e2e4",
+        ),
         (
             f"1,{START},e2e4 e2e5",
             "illegal move 'e2e5' (number 2 of 2) in 'rnbqkbnr/pppppppp/8/8/4P3",
@@ -200,10 +284,17 @@ def test_a_rating_that_no_table_holds_is_malformed(text):
     assert reason.endswith("is too large: expected less than 2,147,483,648")
 
 
-@pytest.mark.parametrize("numbers", ["99999999999999999999999 1", "1001 1", "0 2147483648"])
-def test_a_fen_with_numbers_that_no_game_has_is_malformed(numbers):
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ("99999999999999999999999 1", "half-move clock '99999999999999999999999' is not a number"),
+        ("1001 1", "expected a half-move clock of at most 1,000"),
+        ("0 2147483648", "the move number '2147483648' is not a number from 0 to 2,147,483,647"),
+    ],
+)
+def test_a_fen_with_numbers_that_no_game_has_is_malformed(numbers, reason):
     row = Row(2, "1", f"4k3/8/8/8/8/8/4P3/4K3 w - - {numbers}", "e2e4 e8e7")
-    assert "expected a half-move clock of at most 1,000" in reason_of(lichess.parse(row))
+    assert reason in reason_of(lichess.parse(row))
 
 
 @pytest.mark.parametrize(
@@ -231,7 +322,7 @@ def test_a_missing_value_of_a_parquet_file_is_empty(tmp_path):
     )
     pyarrow.parquet.write_table(table, tmp_path / "dump.parquet")
     (puzzle,) = lichess.read(tmp_path / "dump.parquet")
-    assert (puzzle.rating, puzzle.themes, puzzle.game_id) == (None, (), "ab\\ncd")
+    assert (puzzle.rating, puzzle.themes, puzzle.game_id) == (None, (), None)
 
 
 def test_a_damaged_parquet_file_gives_the_rows_before_and_says_so(tmp_path):
@@ -292,7 +383,7 @@ def test_a_compressed_file_that_is_cut_short_gives_its_whole_rows_and_says_so(tm
     assert 100 < len(puzzles) < len(LONG_ROWS)
     assert "the compressed file is cut short or damaged here" in reason_of(malformed)
     assert malformed.line == len(puzzles) + 2
-    assert lichess.count(path) <= len(LONG_ROWS)
+    assert dumps.count(path) <= len(LONG_ROWS)
 
 
 def test_a_line_that_never_ends_is_one_malformed_row(tmp_path):
@@ -311,8 +402,8 @@ def test_a_line_that_never_ends_is_one_malformed_row(tmp_path):
         (b"\x00\xff\xfe binary \x80", "got a first line b'"),
         ("PuzzleId,FEN,Moves\n".encode("utf-16"), "expected CSV in UTF-8"),
         (b"PAR1 and no more", "begins like a Parquet file but cannot be read as one"),
-        (zstandard.compress(b"PuzzleId,FEN,Moves\n" * 99)[:20], "cannot be decompressed"),
-        (gzip.compress(b"PuzzleId,FEN,Moves\n" * 99, mtime=0)[:20], "cannot be decompressed"),
+        (zstandard.compress(b"PuzzleId,FEN,Moves\n" * 99)[:20], "is cut short or damaged here"),
+        (gzip.compress(b"PuzzleId,FEN,Moves\n" * 99, mtime=0)[:20], "is cut short or damaged here"),
         (f"00008,{START},e2e4 e7e5\n".encode(), "the first line of lichess_db_puzzle.csv names"),
         (b'"PuzzleId,FEN,Moves\n', "expected CSV in UTF-8"),
     ],
@@ -332,7 +423,9 @@ def test_a_parquet_file_without_the_columns_is_refused(tmp_path):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.lists(st.binary(max_size=80).map(lambda b: b.replace(b"\n", b"")), max_size=8))
+@given(
+    content=st.lists(st.binary(max_size=80).map(lambda b: re.sub(rb"[\r\n\"]", b"", b)), max_size=8)
+)
 def test_whatever_stands_in_the_rows_each_gives_one_answer(tmp_path, content):
     path = tmp_path / "dump.csv"
     path.write_bytes(HEADER.encode() + b"\n".join([*content, f"z,{START},e2e4 e7e5".encode()]))
@@ -402,7 +495,7 @@ def test_memory_does_not_grow_with_the_dump(tmp_path):
         for _ in range(8000):
             file.write(f"{secrets.token_hex(1000)},{START},e2e4 e7e5\n".encode())
     tracemalloc.start()
-    assert sum(1 for _ in lichess.rows(path)) == 8000
+    assert sum(1 for _ in dumps.rows(path)) == 8000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_500_000 < path.stat().st_size / 4
@@ -422,10 +515,31 @@ def test_every_row_of_a_real_dump_is_a_puzzle(shared):
 
 
 def test_the_columns_of_lichess_are_the_ones_that_are_read():
-    read = {theirs for candidates in lichess.COLUMNS.values() for theirs in candidates}
-    assert {"PuzzleId", "FEN", "Moves", "Rating", "Themes", "GameUrl"} == read & set(COLUMNS)
+    known = {theirs for candidates in dumps.COLUMNS.values() for theirs in candidates}
+    found = {name for name in COLUMNS if name.lower() in known}
+    assert found == {"PuzzleId", "FEN", "Moves", "Rating", "Themes", "GameUrl"}
 
 
 def test_the_bundled_puzzles_are_found_by_name():
-    assert lichess.count("bundled:mates") == 4000
+    assert dumps.count("bundled:mates") == 4000
     assert isinstance(next(iter(lichess.read("bundled:mates"))), lichess.Puzzle)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("", "no row of .* can be read: there is none below the header"),
+        ("a,b,c\n", r"of 1 not one is a puzzle, and the first \(line 2\) is malformed: bad FEN"),
+        ("a,b\n" * 3, r"of 3 not one is a puzzle, and the first \(line 2\) .* got 2"),
+    ],
+)
+def test_a_dump_without_a_puzzle_is_refused(tmp_path, rows, reason):
+    path = tmp_path / "dump.csv"
+    path.write_text(HEADER + rows)
+    with pytest.raises(NotAPuzzleDumpError, match=reason):
+        lichess.check_readable(path)
+    path.write_text(f"{HEADER}{rows}z,{START},e2e4 e7e5\n")
+    lichess.check_readable(path)
+    if rows:
+        with pytest.raises(NotAPuzzleDumpError, match="not one is a puzzle"):
+            lichess.check_readable(path, limit=1)

@@ -13,8 +13,9 @@ from leela_probe.networks import evaluation
 from leela_probe.positions import encoding
 from leela_probe.positions.planes import History
 from leela_probe.puzzles import partners, plies
-from leela_probe.puzzles.candidates import changed, changes, is_playable
-from leela_probe.puzzles.lichess import MalformedRow, Puzzle, Row
+from leela_probe.puzzles.candidates import edited, edits, is_playable
+from leela_probe.puzzles.dumps import MalformedRow, Row
+from leela_probe.puzzles.lichess import Puzzle
 from leela_probe.puzzles.partners import PRESETS, Search
 
 ROWS = [
@@ -76,10 +77,10 @@ def plain_search(row, search, both):
     weak_clean, _ = weak(clean, search.weak_history)
     _, value_clean = strong(clean, search.strong_history)
     passing = []
-    for place, change in enumerate(changes(board)):
+    for place, change in enumerate(edits(board)):
         if not is_playable(board, change, first)[1]:
             continue
-        corrupted = chess.Board(changed(board, change).fen())
+        corrupted = chess.Board(edited(board, change).fen())
         policy, _ = weak(corrupted, search.weak_history)
         strong_policy, value = strong(corrupted, search.strong_history)
         jsd = divergence(weak_clean, policy)
@@ -149,8 +150,8 @@ def planted_row():
     board.push_uci("h7h6")
     first = next(iter(board.legal_moves))
     row = Row(2, "x", "6k1/5ppp/8/8/8/8/5PPP/3R2K1 b - - 0 1", f"h7h6 {first.uci()}")
-    playable = [change for change in changes(board) if is_playable(board, change, first)[1]]
-    return row, chess.Board(board.fen()), [changed(board, change) for change in playable]
+    playable = [change for change in edits(board) if is_playable(board, change, first)[1]]
+    return row, chess.Board(board.fen()), [edited(board, change) for change in playable]
 
 
 def test_one_planted_survivor_is_found_and_stops_the_search(both):
@@ -169,7 +170,7 @@ def test_one_planted_survivor_is_found_and_stops_the_search(both):
     assert partner.fen == survivor.fen()
     assert partner.strong_p < 0.1
     assert partner.d_value_strong == pytest.approx(-0.8, abs=1e-6)
-    assert outcome.asked <= len(trial.changes)
+    assert outcome.asked <= len(trial.edits)
     assert len(strong.seen) == 1 + outcome.asked
 
 
@@ -234,7 +235,7 @@ def test_options_keep_their_word(both):
         assert trial.generated == free.generated
         assert trial.allowed < free.allowed == free.generated
         line = trial.puzzle.principal_variation
-        for change in trial.changes:
+        for change in trial.edits:
             if name == "kinds":
                 assert change.kind == "move"
             if name == "kings":
@@ -252,8 +253,8 @@ def test_the_square_of_a_castling_rook_is_on_the_line(both):
     row = Row(2, "x", "4k1n1/7p/8/8/8/8/7P/R3K3 b Q - 0 1", "h7h6 h2h3 e8e7 e1c1")
     (free,), _ = find([row], WIDE, both)
     (bound,), _ = find([row], dataclasses.replace(WIDE, line_squares=False), both)
-    assert any(change.squares == (chess.G8, chess.D1) for change in free.changes)
-    assert not any(chess.D1 in change.squares for change in bound.changes)
+    assert any(change.squares == (chess.G8, chess.D1) for change in free.edits)
+    assert not any(chess.D1 in change.squares for change in bound.edits)
 
 
 def test_malformed_rows_have_no_outcome(both):
@@ -273,7 +274,7 @@ def test_both_boards_of_a_pair_have_the_same_kind_of_history(both):
         bare = encoding.encode([chess.Board(trial.clean_fen)], history=search.weak_history)
         np.testing.assert_array_equal(prepared.weak.masks[0], bare.masks[0])
         np.testing.assert_array_equal(prepared.strong.masks[0], bare.masks[0])
-        corrupted = changed(trial.puzzle.board(), trial.changes[0])
+        corrupted = edited(trial.puzzle.board(), trial.edits[0])
         bare = encoding.encode([chess.Board(corrupted.fen())], history=search.weak_history)
         np.testing.assert_array_equal(prepared.weak.masks[1], bare.masks[0])
 

@@ -9,7 +9,7 @@ from leela_probe.networks import evaluation
 from leela_probe.positions import encoding
 from leela_probe.positions.planes import History, InputFormat
 from leela_probe.puzzles import lichess, plies
-from leela_probe.puzzles.lichess import Row
+from leela_probe.puzzles.dumps import Row
 
 PUZZLES = [
     lichess.parse(Row(line, row["PuzzleId"], row["FEN"], row["Moves"]))
