@@ -260,13 +260,13 @@ def jobs_of(sweep: sweeps.Sweep, some: Sequence[Pair]) -> list[Job]:
     return [
         Job(board=i, interventions=change.interventions)
         for i, pair in enumerate(some)
-        for change in sweep.changes(pair)
+        for change in sweep.points(pair)
     ]
 
 
 def some_of(sweep: sweeps.Sweep) -> sweeps.Sweep:
     """Every sixteenth change of a sweep: all its layers at a fraction of the cost."""
-    return dataclasses.replace(sweep, changes=lambda pair: sweep.changes(pair)[::16])
+    return dataclasses.replace(sweep, points=lambda pair: sweep.points(pair)[::16])
 
 
 def share_of_matrix_rate(network: Network, pair: Pair, sweep: sweeps.Sweep) -> tuple[float, float]:
@@ -279,7 +279,7 @@ def share_of_matrix_rate(network: Network, pair: Pair, sweep: sweeps.Sweep) -> t
     before = matrix_rate()
     for layer in range(network.layers):
         part = dataclasses.replace(
-            sweep, changes=lambda p, of=layer: [c for c in sweep.changes(p) if c.layer == of]
+            sweep, points=lambda p, of=layer: [c for c in sweep.points(p) if c.layer == of]
         )
         with FlopCounterMode(display=False) as flops:
             our_logits(network, [pair], part)
@@ -361,7 +361,7 @@ def compare(
     plain = float(result["residual_plain_seconds"])
     seconds, estimates = timed(lambda: screen.estimate(network, some, squares))
     result["screen_vs_plain"] = plain / seconds
-    seconds, _ = timed(lambda: screen.verify(network, some, squares, best=8))
+    seconds, _ = timed(lambda: screen.verify(network, some, squares))
     result["screen_8_vs_plain"] = plain / seconds
     exact = effects.measure(network, some, squares)
     result["screen_agreement"] = dataclasses.asdict(screen.agreement(estimates, exact))

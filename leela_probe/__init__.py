@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from leela_probe.experiments import sweeps as sweeps
     from leela_probe.experiments.attention_reading import measure as attention
     from leela_probe.experiments.effect_tables import read as read_effects
+    from leela_probe.experiments.effects import Settings as Settings
     from leela_probe.experiments.effects import measure as measure
     from leela_probe.experiments.effects import sweep as sweep
     from leela_probe.experiments.plotting import plot as plot
+    from leela_probe.experiments.screen import Settings as ScreenSettings
     from leela_probe.experiments.screen import estimate as estimate_effects
     from leela_probe.experiments.screen import verify as screen
     from leela_probe.experiments.sweeps import Sweep as Sweep
@@ -101,9 +103,11 @@ else:
         "Sweep": "experiments.sweeps.Sweep",
         "SweepPoint": "experiments.sweeps.SweepPoint",
         "measure": "experiments.effects.measure",
+        "Settings": "experiments.effects.Settings",
         "sweep": "experiments.effects.sweep",
         "estimate_effects": "experiments.screen.estimate",
         "screen": "experiments.screen.verify",
+        "ScreenSettings": "experiments.screen.Settings",
         "read_effects": "experiments.effect_tables.read",
         "attention": "experiments.attention_reading.measure",
         "probe": "probing.stage.probe",

@@ -61,10 +61,7 @@ def residual(
     if site == "embedding" and layers is not None:
         raise typer.BadParameter("the embedding comes before all layers", param_hint="'--layers'")
     work = sweeping.begin(sweep, network, run, action=action, screen=screen)
-    work.perform(
-        lambda done: sweeps.residual(work.network, where=site, layers=chosen, action=done),
-        {"where": site, "layers": layers},
-    )
+    work.perform(lambda done: sweeps.residual(work.network, where=site, layers=chosen, action=done))
 
 
 def heads(
@@ -81,9 +78,7 @@ def heads(
 
     chosen = options.numbers(layers, "--layers")
     work = sweeping.begin(sweep, network, run, action=action, screen=screen)
-    work.perform(
-        lambda done: sweeps.heads(work.network, layers=chosen, action=done), {"layers": layers}
-    )
+    work.perform(lambda done: sweeps.heads(work.network, layers=chosen, action=done))
 
 
 def head_squares(
@@ -100,9 +95,7 @@ def head_squares(
 
     place = options.head(head, "--head")
     work = sweeping.begin(sweep, network, run, action=action, screen=screen)
-    work.perform(
-        lambda done: sweeps.head_squares(work.network, *place, action=done), {"head": head}
-    )
+    work.perform(lambda done: sweeps.head_squares(work.network, *place, action=done))
 
 
 def entry(
@@ -136,6 +129,7 @@ def entry(
 
     place = options.head(head, "--head")
     work = sweeping.begin(sweep, network, run)
+    drawn = sweeps.EntryControls(seed=sweep.seed, history=sweep.kind_of_history())
     work.perform(
         lambda _: sweeps.entry(
             work.network,
@@ -143,17 +137,8 @@ def entry(
             query_ply=query_ply,
             key_ply=key_ply,
             method=method,
-            controls=controls,
-            seed=sweep.seed,
-            history=sweep.kind_of_history(),
-        ),
-        {
-            "head": head,
-            "query_ply": query_ply,
-            "key_ply": key_ply,
-            "method": method,
-            "controls": controls,
-        },
+            controls=drawn if controls else None,
+        )
     )
 
 
@@ -190,8 +175,7 @@ def entries(
     work.perform(
         lambda _: sweeps.entries(
             work.network, *place, chosen=places, method=method, together=together
-        ),
-        {"head": head, "entries": listed, "method": method, "together": together},
+        )
     )
 
 
@@ -232,13 +216,7 @@ def piece_heads(
         own, control = sizes[piece]
         fewer = f"; other pieces have only {control} for the control" if control < own else ""
         terminal.console().print(f"{piece} heads ({own}): {names}{fewer}")
-    work.perform(
-        lambda _: planned,
-        {
-            "heads": {piece: [list(head) for head in members] for piece, members in lists.items()},
-            "other_heads": {piece: control for piece, (_, control) in sizes.items()},
-        },
-    )
+    work.perform(lambda _: planned)
 
 
 def head_sets(
@@ -270,10 +248,7 @@ def head_sets(
             for group in sets.split(",")
         ]
     )
-    work.perform(
-        lambda done: sweeps.head_sets(work.network, chosen, action=done),
-        {"sets": sets, "pairs": all_pairs},
-    )
+    work.perform(lambda done: sweeps.head_sets(work.network, chosen, action=done))
 
 
 def _lists(

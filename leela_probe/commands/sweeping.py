@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,8 @@ from leela_probe.commands.groups import BatchOptions, DeviceOptions, NetworkOpti
 from leela_probe.commands.options import Overwrite
 
 if TYPE_CHECKING:
+    from leela_probe.experiments.effects import Settings
+    from leela_probe.experiments.screen import Settings as ScreenSettings
     from leela_probe.experiments.sweeps import Choice, Sweep
     from leela_probe.files.store import Finished
     from leela_probe.networks.network import Network
@@ -157,14 +159,13 @@ class Work:
     action: ActionOptions
     screen: ScreenOptions
 
-    def perform(self, make: Callable[[Choice], Sweep], made: Mapping[str, object]) -> None:
+    def perform(self, make: Callable[[Choice], Sweep]) -> None:
         """Makes the sweep over the pairs, writes its table and says what came out.
 
         Args:
             make: the sweep with an action.
-            made: what the sweep is made with, for the manifest.
         """
-        from leela_probe.experiments import actions, effects, screen
+        from leela_probe.experiments import actions, effects
 
         planned = actions.with_action(
             make,
@@ -174,52 +175,42 @@ class Work:
             seed=self.sweep.seed,
             history=self.sweep.kind_of_history(),
         )
-        if self.action.action != "patch":
-            made = {**made, "action": self.action.action, "boards": self.action.held_out}
         if self.network.dtype != "float32":
             self._say_precision(planned)
         with terminal.stage("patch") as progress:
-            finished = (
-                effects.sweep(
-                    self.network,
-                    self.sweep.pairs,
-                    planned,
-                    self.sweep.out,
-                    options=dict(made),
-                    measure=self.sweep.measure,
-                    direction=self.action.direction,
-                    history=self.sweep.kind_of_history(),
-                    batch_size=self.run.batch_size,
-                    limit=self.sweep.limit,
-                    ranks=self.sweep.chosen_ranks(),
-                    seed=self.sweep.seed,
-                    overwrite=self.sweep.overwrite,
-                    progress=progress,
-                )
-                if self.screen.screen is None
-                else screen.screen(
-                    self.network,
-                    self.sweep.pairs,
-                    planned,
-                    self.sweep.out,
-                    best=self.screen.screen,
-                    steps=self.screen.steps,
-                    options=dict(made),
-                    measure=self.sweep.measure,
-                    direction=self.action.direction,
-                    history=self.sweep.kind_of_history(),
-                    batch_size=self.run.batch_size,
-                    limit=self.sweep.limit,
-                    ranks=self.sweep.chosen_ranks(),
-                    seed=self.sweep.seed,
-                    overwrite=self.sweep.overwrite,
-                    progress=progress,
-                )
+            finished = effects.sweep(
+                self.network,
+                self.sweep.pairs,
+                planned,
+                self.sweep.out,
+                self._settings() if self.screen.screen is None else self._screened(),
+                overwrite=self.sweep.overwrite,
+                progress=progress,
             )
         _say_funnel(finished, planned)
         if self.screen.check is not None:
-            self._say_agreement(planned, best=self.screen.screen or 1, check=self.screen.check)
+            self._say_agreement(planned, check=self.screen.check)
         print(terminal.outcome(finished))
+
+    def _settings(self) -> Settings:
+        from leela_probe.experiments import effects
+
+        return effects.Settings(
+            measure=self.sweep.measure,
+            direction=self.action.direction,
+            history=self.sweep.kind_of_history(),
+            batch_size=self.run.batch_size,
+            limit=self.sweep.limit,
+            ranks=tuple(self.sweep.chosen_ranks()),
+            seed=self.sweep.seed,
+        )
+
+    def _screened(self) -> ScreenSettings:
+        from leela_probe.experiments import screen
+
+        return screen.Settings.of(
+            self._settings(), best=self.screen.screen or 1, steps=self.screen.steps
+        )
 
     def _pairs(self) -> list[Pair]:
         from leela_probe.puzzles import pairs as pair_files
@@ -236,9 +227,7 @@ class Work:
             self.file.loaded(DeviceOptions(device=self.run.device)),
             self._pairs(),
             planned,
-            measure=self.sweep.measure,
-            direction=self.action.direction,
-            history=self.sweep.kind_of_history(),
+            self._settings(),
         )
         if found is None:
             text = "the first puzzles cannot be measured, so the error of effects is not known"
@@ -252,33 +241,19 @@ class Work:
             )
         terminal.console().print(f"{self.network.dtype}: {text}")
 
-    def _say_agreement(self, planned: Sweep, *, best: int, check: int) -> None:
+    def _say_agreement(self, planned: Sweep, *, check: int) -> None:
         """How well estimates rank places, from some puzzles of which all places are measured."""
         from leela_probe.experiments import effect_tables, effects, screen
 
         pairs = self._pairs()
         drawn = random.Random(self.sweep.seed).sample(pairs, min(check, len(pairs)))
-        estimated = screen.estimate(
-            self.network,
-            drawn,
-            planned,
-            steps=self.screen.steps,
-            measure=self.sweep.measure,
-            direction=self.action.direction,
-            history=self.sweep.kind_of_history(),
-        )
+        screened = self._screened()
+        estimated = screen.estimate(self.network, drawn, planned, screened)
         if effect_tables.measured(estimated).empty:
             terminal.console().print("none of the puzzles to check the screen on can be measured")
             return
-        exact = effects.measure(
-            self.network,
-            drawn,
-            planned,
-            measure=self.sweep.measure,
-            direction=self.action.direction,
-            history=self.sweep.kind_of_history(),
-            batch_size=self.run.batch_size,
-        )
+        exact = effects.measure(self.network, drawn, planned, self._settings())
+        best = screened.best
         found = screen.agreement(estimated, exact, best=best)
         terminal.console().print(
             f"{_counted(found.puzzles, 'puzzle')} measured in full: Spearman's correlation of "

@@ -62,9 +62,9 @@ def with_action(
     if name == "patch":
         return make(Patch())
     if name == "zero":
-        return make(Zero())
+        return _labelled(make(Zero()), name)
     if name.startswith("scale:"):
-        return make(Scale(factor=_factor(name)))
+        return _labelled(make(Scale(factor=_factor(name))), name)
     if name not in NAMES:
         raise ValueError(f"unknown action {name!r}: choose {', '.join(NAMES)}")
     if boards < 1:
@@ -72,17 +72,23 @@ def with_action(
     positions = [board.copy(stack=False) for board in held_out.boards(boards, seed=seed)]
     planes = torch.from_numpy(network.encode(positions, history=history).planes())
     if name == "mean":
-        return make(cache(lambda site: Write(values=patching.mean(network, planes, site))))
+        mean = make(cache(lambda site: Write(values=patching.mean(network, planes, site))))
+        return _labelled(mean, name, boards)
 
-    def changes(pair: Pair) -> Sequence[SweepPoint]:
+    def points(pair: Pair) -> Sequence[SweepPoint]:
         drawn = zlib.crc32(f"{seed} {pair.puzzle_id}".encode())
 
         def written(site: str) -> Action:
             return Write(values=patching.resample(network, planes, site, seed=drawn))
 
-        return make(cache(written)).changes(pair)
+        return make(cache(written)).points(pair)
 
-    return replace(make(Zero()), changes=changes)
+    return _labelled(replace(make(Zero()), points=points), name, boards)
+
+
+def _labelled(sweep: Sweep, action: str, boards: int | None = None) -> Sweep:
+    """The sweep with its action in the options that go into the manifest."""
+    return replace(sweep, options={**sweep.options, "action": action, "boards": boards})
 
 
 def _factor(name: str) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from leela_probe.experiments import effect_tables, effects
+from leela_probe.experiments.effects import Settings
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.networks.network import Network
-from leela_probe.positions.planes import History
 from leela_probe.puzzles.pairs import Pair
 
 __all__ = ["Precision", "compare"]
@@ -38,12 +38,10 @@ def compare(
     exact: Network,
     pairs: Sequence[Pair],
     sweep: Sweep,
+    settings: Settings | None = None,
     *,
-    measure: str = "log_odds",
-    direction: str = "noising",
-    history: History = History.FILLED,
     puzzles: int = 4,
-    places: int = 64,
+    points: int = 64,
 ) -> Precision | None:
     """Measures some effects with both networks; None if no puzzle can be measured.
 
@@ -51,26 +49,19 @@ def compare(
         network: in lower precision.
         exact: the same network in float32.
         pairs: of which the first are taken.
-        sweep: of whose changes some are made, spread over all of them.
-        measure: see `effects.measure`.
-        direction: see `effects.measure`.
-        history: see `effects.measure`.
+        sweep: of whose points some are measured, spread over all of them.
+        settings: see `effects.measure`.
         puzzles: how many of the pairs.
-        places: how many changes of each.
+        points: how many points of each.
     """
 
     def some(pair: Pair) -> Sequence[SweepPoint]:
-        every = sweep.changes(pair)
-        step = max(1, -(-len(every) // places))
+        every = sweep.points(pair)
+        step = max(1, -(-len(every) // points))
         return every[step // 2 :: step]
 
-    few = replace(sweep, changes=some)
-    tables = [
-        effects.measure(
-            each, pairs[:puzzles], few, measure=measure, direction=direction, history=history
-        )
-        for each in (network, exact)
-    ]
+    few = replace(sweep, points=some)
+    tables = [effects.measure(each, pairs[:puzzles], few, settings) for each in (network, exact)]
     rough, fine = (effect_tables.measured(table) for table in tables)
     if fine.empty:
         return None

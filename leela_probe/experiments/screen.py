@@ -10,10 +10,9 @@ best exactly.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,16 +21,15 @@ import torch
 from torch import Tensor
 
 from leela_probe.experiments import effect_tables, effects
-from leela_probe.experiments.effects import PreparedPairs, Question
+from leela_probe.experiments.effect_tables import EffectTable
+from leela_probe.experiments.effects import PreparedPairs
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
-from leela_probe.files.store import Finished
 from leela_probe.networks.interventions import Intervention, Patch, Zero
 from leela_probe.networks.network import Network
 from leela_probe.networks.places import Coordinates, Places
-from leela_probe.positions.planes import History
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["SCHEMA", "Agreement", "agreement", "estimate", "screen", "verify"]
+__all__ = ["SCHEMA", "Agreement", "Settings", "agreement", "estimate", "verify"]
 
 SCHEMA = effect_tables.SCHEMA.append(pyarrow.field("estimate", pyarrow.float32()))
 """The columns of a screened effects table: `estimate` beside `effect`."""
@@ -39,144 +37,113 @@ SCHEMA = effect_tables.SCHEMA.append(pyarrow.field("estimate", pyarrow.float32()
 _PAIRS_AT_ONCE = 8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(effects.Settings):
+    """What is measured, and how places are screened.
+
+    Attributes:
+        best: how many places of each puzzle are measured exactly.
+        steps: 1 takes the gradient at the base board; more average it over that many inputs between
+            base and other board (for sweeps that patch).
+
+    Raises:
+        ValueError: if `best` or `steps` is not positive.
+    """
+
+    schema: ClassVar[pyarrow.Schema] = SCHEMA
+
+    best: int = 8
+    steps: int = 1
+
+    @classmethod
+    def of(cls, settings: effects.Settings, *, best: int = 8, steps: int = 1) -> Settings:
+        """The same settings with a screen."""
+        own = {field.name: getattr(settings, field.name) for field in fields(settings)}
+        return cls(**{**own, "best": best, "steps": steps})
+
+    def __post_init__(self) -> None:
+        effects.Settings.__post_init__(self)
+        if self.best < 1:
+            raise ValueError(f"the best {self.best} places asked for: take at least 1")
+        if self.steps < 1:
+            raise ValueError(f"{self.steps} steps asked for: take at least 1")
+
+    def rows_of(self, network: Network, sweep: Sweep) -> Callable[[PreparedPairs], pyarrow.Table]:
+        """What makes rows of the schema from prepared pairs: the best places are measured."""
+        attribution = _Attribution(network, sweep, self)
+        return lambda prepared: _best_rows(attribution, prepared, self.best)
+
+    def options(self) -> dict[str, object]:
+        """What a table depends on, for its manifest."""
+        return {
+            "screen": self.best,
+            "steps": self.steps,
+            **effects.Settings.options(self),
+        }
+
+
 def estimate(
-    network: Network,
-    pairs: Sequence[Pair],
-    sweep: Sweep,
-    *,
-    measure: str = "log_odds",
-    direction: str = "noising",
-    history: History = History.FILLED,
-    steps: int = 1,
-    seed: int = 0,
-) -> pd.DataFrame:
+    network: Network, pairs: Sequence[Pair], sweep: Sweep, settings: Settings | None = None
+) -> EffectTable:
     """The effects table of a sweep with estimates in the column `estimate` and no effects.
 
     Args:
         network: whose runs would be changed.
         pairs: the puzzles.
-        sweep: its changes must patch, or zero without renormalising.
-        measure: see `effects.measure`.
-        direction: see `effects.measure`.
-        history: see `effects.measure`.
-        steps: 1 takes the gradient at the base board; more average it over that many inputs between
-            base and other board (for sweeps that patch).
-        seed: of the choice of control squares.
+        sweep: its points must patch, or zero without renormalising.
+        settings: what is measured.
 
     Raises:
-        ValueError: if a change is of another kind, `steps` is not positive, the gradient of the
-            measure says nothing (that of `kl` at the clean run, where it is largest), or what
-            `effects.measure` refuses.
+        ValueError: if a point does something else, the gradient of the measure says nothing (that
+            of `kl` at the clean run, where it is largest), or what `effects.measure` refuses.
     """
-    question = Question(measure=measure, direction=direction, history=history, seed=seed)
-    plan = _Plan(network, sweep, question, steps)
-    tables = []
-    for prepared in plan.portions(pairs, sweep, question):
-        estimates = plan.estimates(prepared)
-        tables.append(prepared.table(None, estimate=estimates))
-    return effects.join(tables)
+    settings = Settings() if settings is None else settings
+    attribution = _Attribution(network, sweep, settings)
+    return effects.join(
+        [
+            prepared.table(None, estimate=attribution.estimates(prepared))
+            for prepared in attribution.batches(pairs)
+        ]
+    )
 
 
 def verify(
-    network: Network,
-    pairs: Sequence[Pair],
-    sweep: Sweep,
-    *,
-    best: int,
-    measure: str = "log_odds",
-    direction: str = "noising",
-    history: History = History.FILLED,
-    steps: int = 1,
-    batch_size: int | None = None,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """The exact effects of each puzzle's `best` places by the size of their estimates.
+    network: Network, pairs: Sequence[Pair], sweep: Sweep, settings: Settings | None = None
+) -> EffectTable:
+    """The exact effects of each puzzle's best places by the size of their estimates.
 
     Args:
         network: whose runs are changed.
         pairs: the puzzles.
         sweep: see `estimate`.
-        best: how many places of each puzzle are measured exactly.
-        measure: see `effects.measure`.
-        direction: see `effects.measure`.
-        history: see `effects.measure`.
-        steps: see `estimate`.
-        batch_size: see `effects.measure`.
-        seed: see `effects.measure`.
+        settings: what is measured, and of how many places.
 
     Returns:
         The effects table of these places alone, with the column `estimate` beside `effect`.
 
     Raises:
-        ValueError: if `best` is not positive; see also `estimate`.
+        ValueError: see `estimate`.
     """
-    if best < 1:
-        raise ValueError(f"the best {best} places asked for: take at least 1")
-    question = Question(measure=measure, direction=direction, history=history, seed=seed)
-    plan = _Plan(network, sweep, question, steps)
-    tables = []
-    for prepared in plan.portions(pairs, sweep, question):
-        tables.append(_best_rows(plan, prepared, best, batch_size))
-    return effects.join(tables)
-
-
-def screen(
-    network: Network,
-    puzzles: str | Path,
-    sweep: Sweep,
-    out: str | Path,
-    *,
-    best: int,
-    options: dict[str, object],
-    steps: int = 1,
-    batch_size: int | None = None,
-    **settings: Any,
-) -> Finished:
-    """What `verify` gives, over a file of pairs and written to `out`; a run cut off goes on.
-
-    Args:
-        network: see `verify`.
-        puzzles: see `effects.sweep`.
-        sweep: see `estimate`.
-        out: see `effects.sweep`.
-        best: see `verify`.
-        options: what the sweep was made with, for the manifest.
-        steps: see `estimate`.
-        batch_size: see `effects.measure`.
-        **settings: everything else that `effects.sweep` takes.
-
-    Raises:
-        ValueError: if `best` is not positive; see also `effects.sweep`.
-    """
-    if best < 1:
-        raise ValueError(f"the best {best} places asked for: take at least 1")
-    asked = {name: settings[name] for name in ("measure", "direction") if name in settings}
-    plan = _Plan(network, sweep, Question(**asked), steps)
-
-    def rows(prepared: PreparedPairs) -> pyarrow.Table:
-        return _best_rows(plan, prepared, best, batch_size)
-
-    return effects.sweep(
-        network,
-        puzzles,
-        sweep,
-        out,
-        options={**options, "screen": best, "steps": steps},
-        batch_size=batch_size,
-        rows=rows,
-        schema=SCHEMA,
-        **settings,
+    settings = Settings() if settings is None else settings
+    attribution = _Attribution(network, sweep, settings)
+    return effects.join(
+        [
+            _best_rows(attribution, prepared, settings.best)
+            for prepared in attribution.batches(pairs)
+        ]
     )
 
 
-def _best_rows(
-    plan: _Plan, prepared: PreparedPairs, best: int, batch_size: int | None
-) -> pyarrow.Table:
-    estimates = plan.estimates(prepared)
+def _best_rows(attribution: _Attribution, prepared: PreparedPairs, best: int) -> pyarrow.Table:
+    estimates = attribution.estimates(prepared)
     chosen = [np.sort(np.argsort(-np.abs(values), kind="stable")[:best]) for values in estimates]
-    kept = prepared.restrict(chosen)
-    return kept.table(
-        kept.run(batch_size=batch_size),
+    points = [
+        [of_pair[place] for place in places]
+        for of_pair, places in zip(prepared.points, chosen, strict=True)
+    ]
+    return prepared.table(
+        prepared.run(points),
+        points=points,
         estimate=[values[places] for values, places in zip(estimates, chosen, strict=True)],
     )
 
@@ -241,58 +208,55 @@ def agreement(estimates: pd.DataFrame, exact: pd.DataFrame, *, best: int = 8) ->
     return Agreement(puzzles=len(rows), spearman=spearman, found=found, overlap=overlap, best=best)
 
 
-class _Plan:
-    """Where the changes of a sweep read the attribution of each site; kept from batch to batch."""
+class _Attribution:
+    """Where the points of a sweep read the attribution of each site; kept from batch to batch."""
 
-    def __init__(self, network: Network, sweep: Sweep, question: Question, steps: int) -> None:
-        if steps < 1:
-            raise ValueError(f"{steps} steps asked for: take at least 1")
-        if question.measure == "kl" and (question.direction == "noising") and steps == 1:
+    def __init__(self, network: Network, sweep: Sweep, settings: Settings) -> None:
+        if settings.measure == "kl" and settings.direction == "noising" and settings.steps == 1:
             more = "take 2 steps or more" if sweep.needs_partner else "take another measure"
             raise ValueError(
                 "the gradient of kl is 0 at the clean run, where kl is largest, so that every "
                 f"estimate would be 0: {more}"
             )
-        self.network, self.steps = network, steps
+        self.network, self.sweep, self.settings = network, sweep, settings
         self.places = Places(network)
         self._readings: dict[int, tuple[Sequence[SweepPoint], _Reading]] = {}
 
-    def portions(
-        self, pairs: Sequence[Pair], sweep: Sweep, question: Question
-    ) -> Iterator[PreparedPairs]:
+    def batches(self, pairs: Sequence[Pair]) -> Iterator[PreparedPairs]:
         """The pairs prepared for measuring, as many at once as a gradient takes."""
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-            some = pairs[start : start + _PAIRS_AT_ONCE]
-            yield effects.prepare(self.network, some, sweep, question, self.places)
+            batch = pairs[start : start + _PAIRS_AT_ONCE]
+            yield PreparedPairs(self.network, batch, self.sweep, self.settings, self.places)
 
     def estimates(self, prepared: PreparedPairs) -> list[np.ndarray]:
-        """For each good pair the estimated effect of each of its changes."""
+        """For each good pair the estimated effect of each of its points."""
         if not prepared.pairs:
             return []
-        readings = self._read_places(prepared.changes)
+        readings = self._read_places(prepared.points)
         sites = list(dict.fromkeys(site for reading in readings for site in reading.sites))
         kinds = {kind for reading in readings for _, kind in reading.maps}
         maps = self._maps(prepared, sites, kinds)
         return [reading.read(maps, board) for board, reading in enumerate(readings)]
 
     def _read_places(self, lists: Sequence[Sequence[SweepPoint]]) -> list[_Reading]:
-        """The readings of lists of changes; those of the batch before are known, others forgotten.
+        """The readings of lists of points; those of the batch before are known, others forgotten.
 
         A list is kept with its reading, so that its id stays its own.
         """
         found: dict[int, tuple[Sequence[SweepPoint], _Reading]] = {}
-        for changes in lists:
-            if id(changes) not in found:
-                known = self._readings.get(id(changes))
-                found[id(changes)] = known or (changes, _Reading(changes, self.places))
+        for points in lists:
+            if id(points) not in found:
+                known = self._readings.get(id(points))
+                found[id(points)] = known or (points, _Reading(points, self.places))
         self._readings = found
-        return [found[id(changes)][1] for changes in lists]
+        return [found[id(points)][1] for points in lists]
 
     def _maps(
         self, prepared: PreparedPairs, sites: Sequence[str], kinds: set[str]
     ) -> dict[tuple[str, str], np.ndarray]:
         """By site and kind of change, place by place: minus the first-order change it makes."""
-        if "zero" in kinds and self.steps > 1:
+        steps = self.settings.steps
+        if "zero" in kinds and steps > 1:
             raise ValueError(
                 "steps average over boards to patch from: take 1 where entries are zeroed"
             )
@@ -301,8 +265,8 @@ class _Plan:
         end = prepared.other_planes.to(network.device)
         gradients: dict[str, Tensor] = {}
         values: dict[str, Tensor] = {}
-        for step in range(self.steps):
-            part = 0.0 if self.steps == 1 else (step + 0.5) / self.steps
+        for step in range(steps):
+            part = 0.0 if steps == 1 else (step + 0.5) / steps
             planes = (start + part * (end - start)).requires_grad_()
             # gradients are those of the graph's own tensors: a site's view of one is not on the way
             found = {name: network.site(name) for name in (*prepared.output_sites, *sites)}
@@ -316,9 +280,9 @@ class _Plan:
             ).sum()
             raw = torch.autograd.grad(total, [run[found[name].tensor] for name in sites])
             for name, gradient in zip(sites, raw, strict=True):
-                read = found[name].read(gradient).float() / self.steps
+                read = found[name].read(gradient).float() / steps
                 gradients[name] = gradients[name] + read if name in gradients else read
-            if self.steps == 1:
+            if steps == 1:
                 values = {
                     name: found[name].read(run[found[name].tensor].detach()).float()
                     for name in sites
@@ -338,15 +302,15 @@ class _Plan:
 
 
 class _Reading:
-    """The places of a list of changes, site by site, as indices into attribution maps."""
+    """The places of a list of points, site by site, as indices into attribution maps."""
 
-    def __init__(self, changes: Sequence[SweepPoint], places: Places) -> None:
-        self.count = len(changes)
+    def __init__(self, points: Sequence[SweepPoint], places: Places) -> None:
+        self.count = len(points)
         self.sites: list[str] = []
         found: dict[tuple[str, str, tuple[bool, ...]], list[tuple[int, Coordinates]]]
         found = defaultdict(list)
-        for index, change in enumerate(changes):
-            for made in change.interventions:
+        for index, point in enumerate(points):
+            for made in point.interventions:
                 coordinates = places.of(made)[: _place_axes(places, made)]
                 whole = tuple(axis is None for axis in coordinates)
                 found[made.site, _kind_of(made), whole].append((index, coordinates))
@@ -367,7 +331,7 @@ class _Reading:
             self._steps.append((site, kind, rows, given))
 
     def read(self, maps: Mapping[tuple[str, str], np.ndarray], board: int) -> np.ndarray:
-        """The estimates of the changes for one board."""
+        """The estimates of the points for one board."""
         result = np.zeros(self.count)
         for site, kind, rows, given in self._steps:
             values = maps[site, kind][board]

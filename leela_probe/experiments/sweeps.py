@@ -1,21 +1,22 @@
-"""Which changes an experiment makes to each puzzle's run. Descriptions; `effects` runs them.
+"""Which changed runs an experiment measures for each puzzle: descriptions, which `effects` runs.
 
 Every sweep of the two look-ahead papers is a function here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from leela_probe.experiments.piece_heads import PIECES, ablations
+from leela_probe.experiments.piece_heads import PIECES, ablations, control_sizes
 from leela_probe.networks.interventions import Action, Intervention, Mask, Patch, Zero
 from leela_probe.positions.planes import History
 from leela_probe.positions.squares import NetSquare
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice",
+    "EntryControls",
     "Sweep",
     "SweepPoint",
     "control_entries",
@@ -47,7 +49,7 @@ class SweepPoint:
 
     Attributes:
         interventions: what is done in the run.
-        label: names it among the changes of the sweep where the places below do not.
+        label: names it among the points of the sweep where the places below do not.
         site: the activation, without its layer.
         layer, head, square, query, key: the place, where there is one.
     """
@@ -71,15 +73,16 @@ class SweepPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sweep:
-    """The changes that are made to every puzzle.
+    """The changed runs that are measured for every puzzle.
 
     Attributes:
         name: goes into the column `sweep`.
-        changes: the changes of one puzzle; the same list where they do not depend on it. An empty
-            list leaves the puzzle out. A sweep of your own can be pickled and copied if this is a
-            function of a module or an object with `__call__`, not a lambda.
+        points: the changed runs of one puzzle; the same list where they do not depend on it. An
+            empty list leaves the puzzle out. A sweep of your own can be pickled and copied if this
+            is a function of a module or an object with `__call__`, not a lambda.
         needs_partner: True if activations are taken from the corrupted run.
         reason: why a puzzle with an empty list is left out.
+        options: what the sweep was made with, as JSON values, for the manifest.
 
     Example:
         Patch the target of the third move in every layer at once:
@@ -94,20 +97,21 @@ class Sweep:
         ...     ]
         ...     point = lp.SweepPoint(site="residual_after", interventions=tuple(patches))
         ...     return [] if square is None else [point]
-        >>> sweep = lp.Sweep(name="mine", changes=at_third_target, needs_partner=True)
+        >>> sweep = lp.Sweep(name="mine", points=at_third_target, needs_partner=True)
         >>> pairs = lp.read_pairs("bundled:planted-puzzles")[:3]
         >>> len(lp.measure(network, pairs, sweep))
         3
     """
 
     name: str
-    changes: Callable[[Pair], Sequence[SweepPoint]]
+    points: Callable[[Pair], Sequence[SweepPoint]]
     needs_partner: bool
     reason: str = "the sweep has nothing to change here"
+    options: Mapping[str, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        if isinstance(self.changes, _SameForAll):
-            count = len(self.changes.points)
+        if isinstance(self.points, _SameForAll):
+            count = len(self.points.points)
             runs = f"{count:,} changed {'run' if count == 1 else 'runs'} per puzzle"
         else:
             runs = "changed runs that depend on the puzzle"
@@ -149,7 +153,7 @@ def residual(
     """Change the residual stream at one square of one layer at a time (E1).
 
     Args:
-        network: tells the layers.
+        network: whose layers they are.
         where: "after" each layer (the paper's), in the "middle" (before the MLP), "before" it, or
             the "embedding".
         layers: some of the layers only.
@@ -167,11 +171,11 @@ def residual(
     kind = _STREAM[where]
     chosen = range(64) if squares is None else _once(squares, "square")
     places = [None] if where == "embedding" else _layers(network, layers)
-    changes = []
+    points = []
     for layer in places:
         site = _site(network, layer, kind)
         done = _at(site, action)
-        changes += [
+        points += [
             SweepPoint(
                 interventions=(Intervention(site=site, action=done, square=square),),
                 site=kind,
@@ -180,7 +184,7 @@ def residual(
             )
             for square in chosen
         ]
-    return _same_for_all("residual", changes)
+    return _same_for_all("residual", points, where=where, layers=_listed(layers))
 
 
 def heads(
@@ -189,18 +193,18 @@ def heads(
     """Change the output of one attention head on all squares, head by head (E2).
 
     Args:
-        network: tells the layers and heads.
+        network: whose heads they are.
         layers: some of the layers only.
         action: see `residual`.
 
     Raises:
         ValueError: if the network has no attention heads, or no such layer.
     """
-    changes = []
+    points = []
     for layer in _layers(network, layers):
         site = _site(network, layer, "head_output")
         done = _at(site, action)
-        changes += [
+        points += [
             SweepPoint(
                 interventions=(Intervention(site=site, action=done, head=head),),
                 site="head_output",
@@ -209,14 +213,14 @@ def heads(
             )
             for head in range(network.heads)
         ]
-    return _same_for_all("heads", changes)
+    return _same_for_all("heads", points, layers=_listed(layers))
 
 
 def head_squares(network: Network, layer: int, head: int, *, action: Choice = _PATCH) -> Sweep:
     """Change one head's output at one query square at a time.
 
     Args:
-        network: tells the sites.
+        network: whose sites they are.
         layer: counted from 0.
         head: counted from 0.
         action: see `residual`.
@@ -226,7 +230,7 @@ def head_squares(network: Network, layer: int, head: int, *, action: Choice = _P
     """
     site = _head_site(network, layer, head, "head_output")
     done = _at(site, action)
-    changes = [
+    points = [
         SweepPoint(
             interventions=(Intervention(site=site, action=done, head=head, square=square),),
             site="head_output",
@@ -236,7 +240,20 @@ def head_squares(network: Network, layer: int, head: int, *, action: Choice = _P
         )
         for square in range(64)
     ]
-    return _same_for_all("head_squares", changes)
+    return _same_for_all("head_squares", points, head=f"{layer}.{head}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryControls:
+    """How the single entries are drawn that `entry` is compared with.
+
+    Attributes:
+        seed: for the draws, which depend on it and the puzzle alone.
+        history: what stands for positions before the known ones where attention is looked up.
+    """
+
+    seed: int = 0
+    history: History = History.FILLED
 
 
 def entry(
@@ -247,19 +264,17 @@ def entry(
     query_ply: int = 1,
     key_ply: int = 3,
     method: str = "zero",
-    controls: bool = False,
-    seed: int = 0,
-    history: History = History.FILLED,
+    controls: EntryControls | None = None,
 ) -> Sweep:
     """Zero one entry of a head's attention pattern, and in another run all its other entries (E3).
 
     The entry moves information from the target of ply `key_ply` to the target of `query_ply`: for
     the paper, from the third to the first. All others are 4,095, whole rows among them; so there
     are controls of one entry too (W12): `another of its row`, `another of its column`, and `one of
-    like weight`, drawn out of the few of the head whose attention in the clean run is nearest.
+    matched weight`, drawn from the few of the head whose attention in the clean run is nearest.
 
     Args:
-        network: tells the sites.
+        network: whose sites they are.
         layer: counted from 0.
         head: counted from 0.
         query_ply: whose target square is the query.
@@ -267,20 +282,18 @@ def entry(
         method: "zero" (the paper's: after the softmax), "renormalise" (zero, then the row sums to 1
             again) or "mask" (minus infinity before the softmax). A row of which nothing is left
             stays zero with all three.
-        controls: True makes three further runs, each with one other entry.
-        seed: of the draws of controls, which depend on the puzzle and on nothing else.
-        history: what stands for positions before the known ones, where weights are looked up.
+        controls: makes three further runs, each with one other entry.
 
     Raises:
         ValueError: if the network has no such layer or head, the method is unknown, or a ply is
             below 1.
     """
-    kind, action = _METHODS[_method(method)]
+    kind, action = _method(method)
     site = _head_site(network, layer, head, kind)
     for ply in (query_ply, key_ply):
         if ply < 1:
             raise ValueError(f"no ply {ply}: plies are counted from 1, the solver's first move")
-    changes = _EntryPoints(
+    points = _EntryPoints(
         site=site,
         pattern=_head_site(network, layer, head, "pattern"),
         action=action,
@@ -288,15 +301,21 @@ def entry(
         head=head,
         query_ply=query_ply,
         key_ply=key_ply,
-        weights_of=network if controls else None,
-        history=history,
-        seed=seed,
+        network=None if controls is None else network,
+        controls=controls,
     )
     return Sweep(
         name="entry",
-        changes=changes,
+        points=points,
         needs_partner=False,
         reason=f"the line has fewer than {max(query_ply, key_ply)} plies",
+        options={
+            "head": f"{layer}.{head}",
+            "query_ply": query_ply,
+            "key_ply": key_ply,
+            "method": method,
+            "controls": controls is not None,
+        },
     )
 
 
@@ -308,9 +327,7 @@ class _EntryPoints:
         site: what is changed: `pattern`, or the scores before its softmax.
         pattern: the site of the head's pattern.
         action: what is done there.
-        layer, head, query_ply, key_ply, history, seed: see `entry`.
-        weights_of: the network whose attention on the clean board chooses controls, if any are
-            made.
+        layer, head, query_ply, key_ply, network, controls: see `entry`.
     """
 
     site: str
@@ -320,9 +337,8 @@ class _EntryPoints:
     head: int
     query_ply: int
     key_ply: int
-    weights_of: Network | None
-    history: History
-    seed: int
+    network: Network | None
+    controls: EntryControls | None
 
     def __call__(self, pair: Pair) -> list[SweepPoint]:
         query, key = pair.target(self.query_ply), pair.target(self.key_ply)
@@ -332,10 +348,11 @@ class _EntryPoints:
             self._point(f"{self.key_ply}->{self.query_ply}", (query, key)),
             self._point("all other entries", (query, key), self._all_others(query, key)),
         ]
-        if self.weights_of is not None:
-            captured = self.weights_of.capture([pair.clean], [self.pattern], history=self.history)
+        if self.controls is not None and self.network is not None:
+            history, seed = self.controls.history, f"{self.controls.seed} {pair.puzzle_id}"
+            captured = self.network.capture([pair.clean], [self.pattern], history=history)
             weights = captured[self.pattern][0, self.head].float().cpu().numpy()
-            drawn = control_entries(weights, query, key, f"{self.seed} {pair.puzzle_id}")
+            drawn = control_entries(weights, query, key, seed)
             points += [self._point(label, place) for label, place in drawn.items()]
         return points
 
@@ -396,7 +413,7 @@ def entries(
     """Change the entries of one head's attention pattern one by one: all 4,096, or some.
 
     Args:
-        network: tells the sites.
+        network: whose sites they are.
         layer: counted from 0.
         head: counted from 0.
         chosen: (query, key) squares of the mover's board; by default all.
@@ -406,15 +423,21 @@ def entries(
     Raises:
         ValueError: if an entry is named twice, or none is chosen to change together; see `entry`.
     """
-    kind, action = _METHODS[_method(method)]
+    kind, action = _method(method)
     site = _head_site(network, layer, head, kind)
+    options: dict[str, object] = {
+        "head": f"{layer}.{head}",
+        "entries": None if chosen is None else [list(place) for place in chosen],
+        "method": method,
+        "together": together,
+    }
     if chosen is not None:
         chosen = _once(chosen, "entry", lambda named: ":".join(map(_square_name, named)))
     if together:
         if not chosen:
             raise ValueError("no entries are chosen to be changed together: name at least one")
         queries, keys = zip(*chosen, strict=True)
-        change = SweepPoint(
+        point = SweepPoint(
             interventions=(
                 Intervention(site=site, action=action, head=head, query=queries, key=keys),
             ),
@@ -423,9 +446,9 @@ def entries(
             layer=layer,
             head=head,
         )
-        return _same_for_all("entries", [change])
+        return _same_for_all("entries", [point], **options)
     every = ((query, key) for query in range(64) for key in range(64))
-    changes = [
+    points = [
         SweepPoint(
             interventions=(
                 Intervention(site=site, action=action, head=head, query=query, key=key),
@@ -438,7 +461,7 @@ def entries(
         )
         for query, key in (every if chosen is None else chosen)
     ]
-    return _same_for_all("entries", changes)
+    return _same_for_all("entries", points, **options)
 
 
 def head_sets(
@@ -447,7 +470,7 @@ def head_sets(
     """Change the outputs of several heads at once, set by set (T3).
 
     Args:
-        network: tells the sites.
+        network: whose sites they are.
         sets: each a sequence of (layer, head); `pairs_of_heads` lists all pairs.
         action: see `residual`.
 
@@ -455,19 +478,22 @@ def head_sets(
         ValueError: if the network has no such layer or head, a set is empty, or a head stands twice
             in a set or a set twice among them.
     """
-    changes = []
+    points = []
     _once([tuple(sorted(chosen)) for chosen in sets], "set of heads", _head_names)
     for chosen in sets:
         if not chosen:
             raise ValueError("a set of heads is empty: name at least one (layer, head)")
-        _once(chosen, "head", lambda named: "{}.{}".format(*named))
+        _once(chosen, "head", _head_name)
         label = _set_name(network, sorted(chosen))
         sites = [(_head_site(network, *place, "head_output"), place[1]) for place in sorted(chosen)]
         interventions = tuple(
             Intervention(site=site, action=_at(site, action), head=head) for site, head in sites
         )
-        changes.append(SweepPoint(interventions=interventions, site="head_output", label=label))
-    return _same_for_all("head_sets", changes)
+        points.append(SweepPoint(interventions=interventions, site="head_output", label=label))
+    names = ",".join("+".join(map(_head_name, chosen)) for chosen in sets)
+    if len(sets) > _LISTED_SETS:  # of all pairs of heads of a large network there are 65,000
+        names = f"{len(sets)} sets of SHA-256 {hashlib.sha256(names.encode()).hexdigest()}"
+    return _same_for_all("head_sets", points, sets=names)
 
 
 def pairs_of_heads(network: Network, *, margin: int = 0) -> list[tuple[tuple[int, int], ...]]:
@@ -492,7 +518,7 @@ def piece_heads(
     third target, which the paper's could hit, nor the third source).
 
     Args:
-        network: tells the sites.
+        network: whose sites they are.
         heads_of: (layer, head) lists by piece: "knight", "bishop", "rook".
         seed: of the draws, which depend on the puzzle and on nothing else.
 
@@ -502,17 +528,21 @@ def piece_heads(
     """
     for piece, listed in heads_of.items():
         if piece not in PIECES:
-            raise ValueError(f"{piece!r} is no piece with a list of heads: {', '.join(PIECES)} are")
-        for layer, head in _once(listed, f"{piece}'s head", lambda named: "{}.{}".format(*named)):
+            raise ValueError(f"{piece!r} has no list of heads: expected {', '.join(PIECES)}")
+        for layer, head in _once(listed, f"{piece}'s head", _head_name):
             _head_site(network, layer, head, "pattern")
 
     return Sweep(
         name="piece_heads",
-        changes=_PieceHeadPoints(
+        points=_PieceHeadPoints(
             heads_of={piece: tuple(listed) for piece, listed in heads_of.items()}, seed=seed
         ),
         needs_partner=False,
         reason="no bishop, knight or rook stands ready to make the third of five plies",
+        options={
+            "heads": {piece: [*map(list, listed)] for piece, listed in heads_of.items()},
+            "other_heads": {piece: size for piece, (_, size) in control_sizes(heads_of).items()},
+        },
     )
 
 
@@ -539,10 +569,18 @@ def _at(site: str, action: Choice) -> Action:
     return action(site) if callable(action) else action
 
 
-def _same_for_all(name: str, changes: Sequence[SweepPoint]) -> Sweep:
-    """The sweep that makes these changes to every puzzle."""
-    patches = (isinstance(m.action, Patch) for change in changes for m in change.interventions)
-    return Sweep(name=name, changes=_SameForAll(points=changes), needs_partner=any(patches))
+def _same_for_all(name: str, points: Sequence[SweepPoint], **options: object) -> Sweep:
+    patches = (isinstance(made.action, Patch) for point in points for made in point.interventions)
+    return Sweep(
+        name=name,
+        points=_SameForAll(points=points),
+        needs_partner=any(patches),
+        options=options,
+    )
+
+
+def _listed(numbers: Sequence[int] | None) -> list[int] | None:
+    return None if numbers is None else list(numbers)
 
 
 _Named = TypeVar("_Named", bound=Hashable)
@@ -551,7 +589,7 @@ _Named = TypeVar("_Named", bound=Hashable)
 def _once(
     named: Sequence[_Named], what: str, text: Callable[[_Named], str] = str
 ) -> Sequence[_Named]:
-    """The same, if nothing is named twice: its runs would count twice."""
+    """What was named, if nothing is named twice, as its runs would count twice."""
     counts = Counter(named)
     twice = [each for each, count in counts.items() if count > 1]
     if twice:
@@ -564,6 +602,7 @@ def _square_name(square: int) -> str:
 
 
 _NAMED_ONE_BY_ONE = 4  # heads of a set
+_LISTED_SETS = 100
 
 
 def _set_name(network: Network, chosen: Sequence[tuple[int, int]]) -> str:
@@ -597,6 +636,10 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
+def _head_name(place: tuple[int, int]) -> str:
+    return "{}.{}".format(*place)
+
+
 def _head_names(chosen: Sequence[tuple[int, int]]) -> str:
     return "+".join(f"L{layer}H{head}" for layer, head in chosen)
 
@@ -625,7 +668,7 @@ def control_entries(
     return {
         "another of its row": (query, draw.choice([k for k in range(64) if k != key])),
         "another of its column": (draw.choice([q for q in range(64) if q != query]), key),
-        "one of like weight": divmod(draw.choice(nearest), 64),
+        "one of matched weight": divmod(draw.choice(nearest), 64),
     }
 
 
@@ -636,10 +679,11 @@ _METHODS: dict[str, tuple[str, Action]] = {
 }
 
 
-def _method(name: str) -> str:
+def _method(name: str) -> tuple[str, Action]:
+    """The kind of site that a method changes, and what it does there."""
     if name not in _METHODS:
         raise ValueError(f"unknown method {name!r}: choose {', '.join(_METHODS)}")
-    return name
+    return _METHODS[name]
 
 
 def _layers(network: Network, layers: Sequence[int] | None) -> Sequence[int]:

@@ -195,7 +195,7 @@ def _others(wide: pd.DataFrame) -> pd.DataFrame:
 def _targets(network: Network) -> Sweep:
     """The residual stream after each layer, patched at the third and at the first target."""
 
-    def changes(pair: Pair) -> list[SweepPoint]:
+    def points(pair: Pair) -> list[SweepPoint]:
         return [
             SweepPoint(
                 interventions=(
@@ -213,7 +213,7 @@ def _targets(network: Network) -> Sweep:
             for layer in range(network.layers)
         ]
 
-    return Sweep(name="targets", changes=changes, needs_partner=True)
+    return Sweep(name="targets", points=points, needs_partner=True)
 
 
 def _entries(network: Network) -> Sweep:
@@ -225,7 +225,7 @@ def _entries(network: Network) -> Sweep:
     ]
     return Sweep(
         name="entry",
-        changes=lambda pair: [change for sweep in each for change in sweep.changes(pair)],
+        points=lambda pair: [change for sweep in each for change in sweep.points(pair)],
         needs_partner=False,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -144,13 +145,14 @@ def effects_of(
             return effects.sweep(
                 networks.strong,
                 study.table("pairs.parquet"),
-                sweep,
+                dataclasses.replace(sweep, options=options),
                 out,
-                options=options,
-                measure=measure,
-                history=study.criteria.strong_history,
-                batch_size=study.batch_size,
-                seed=study.seed,
+                effects.Settings(
+                    measure=measure,
+                    history=study.criteria.strong_history,
+                    batch_size=study.batch_size,
+                    seed=study.seed,
+                ),
                 overwrite=True,
                 progress=progress,
             )

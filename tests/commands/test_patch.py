@@ -190,7 +190,7 @@ def test_a_head_or_piece_that_makes_no_sense_is_refused(
         patch("head-sets", "--sets", "1.3+1.3")
     lists = tmp_path / "heads.json"
     lists.write_text('{"nite": [[0, 0]]}')
-    with pytest.raises(ValueError, match="'nite' is no piece with a list of heads"):
+    with pytest.raises(ValueError, match="'nite' has no list of heads"):
         patch("piece-heads", "--head-lists", lists)
 
 

@@ -37,8 +37,8 @@ def test_every_place_of_a_sweep_is_changed_as_its_name_says(kind, name, action, 
     sweep = swept(net, kind, name)
     usual = SWEEPS[kind](net, Patch())
     assert sweep.needs_partner == (name == "patch")
-    assert sweep.changes(BACK_RANK) is sweep.changes(KNIGHT_SACRIFICE)
-    for change, plain in zip(sweep.changes(BACK_RANK), usual.changes(BACK_RANK), strict=True):
+    assert sweep.points(BACK_RANK) is sweep.points(KNIGHT_SACRIFICE)
+    for change, plain in zip(sweep.points(BACK_RANK), usual.points(BACK_RANK), strict=True):
         assert [made.action for made in change.interventions] == [action] * len(plain.interventions)
         assert (change.site, change.label, change.layer, change.head, change.square) == (
             plain.site, plain.label, plain.layer, plain.head, plain.square
@@ -49,8 +49,8 @@ def test_every_place_of_a_sweep_is_changed_as_its_name_says(kind, name, action, 
 def test_the_mean_is_that_over_held_out_positions(kind, network):
     net = network("attention")
     sweep = swept(net, kind, "mean", boards=5, seed=4)
-    assert sweep.changes(BACK_RANK) is sweep.changes(KNIGHT_SACRIFICE)
-    for change in sweep.changes(BACK_RANK):
+    assert sweep.points(BACK_RANK) is sweep.points(KNIGHT_SACRIFICE)
+    for change in sweep.points(BACK_RANK):
         for made in change.interventions:
             expected = held_out_values(net, made.site).mean(dim=0)
             torch.testing.assert_close(made.action.values, expected, atol=1e-5, rtol=1e-5)
@@ -63,20 +63,20 @@ def test_resampling_writes_one_held_out_position_of_each_puzzles_own(network):
     drawn = set()
     for number in range(12):
         pair = dataclasses.replace(BACK_RANK, puzzle_id=str(number))
-        found = {id(made.action): made.action for change in sweep.changes(pair)
+        found = {id(made.action): made.action for change in sweep.points(pair)
                  for made in change.interventions}  # fmt: skip
         (action,) = found.values()  # one draw a puzzle, at all its places
         near = [torch.allclose(action.values, value, atol=1e-5) for value in every]
         assert sum(near) == 1
         drawn.add(near.index(True))
-        again = sweep.changes(pair)[0].interventions[0].action
+        again = sweep.points(pair)[0].interventions[0].action
         torch.testing.assert_close(again.values, action.values)
     assert len(drawn) > 2
 
 
 def test_heads_changed_together_are_resampled_from_one_position(network):
     net = network("attention")
-    (change,) = swept(net, "head_sets", "resample", boards=5, seed=4).changes(BACK_RANK)
+    (change,) = swept(net, "head_sets", "resample", boards=5, seed=4).points(BACK_RANK)
     chosen = [
         [torch.allclose(made.action.values, value, atol=1e-5)
          for value in held_out_values(net, made.site)].index(True)

@@ -1,6 +1,7 @@
 """Effects: onnxruntime's numbers, the laws of patching, rows that say why, tables on disk."""
 
 import dataclasses
+import inspect
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from onnx_witness import OnnxWitness, log_odds
 
 from leela_probe.experiments import effects, sweeps
 from leela_probe.experiments.effect_tables import SCHEMA, VERDICTS
+from leela_probe.experiments.effects import PreparedPairs, Settings
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.files.store import PlanChangedError
 from leela_probe.networks import conversion
@@ -38,6 +40,7 @@ from leela_probe.puzzles import corruptions
 from leela_probe.puzzles.pairs import Pair
 
 PAIRS = (*BY_HAND, *random_pairs(5, 2))
+DENOISING = Settings(direction="denoising")
 PLACES = ["site", "label", "layer", "head", "square", "query", "key"]
 
 
@@ -51,7 +54,7 @@ def sweep_of(*interventions):
         )
         for number, made in enumerate(interventions)
     ]
-    return Sweep(name="mine", changes=lambda pair: changes, needs_partner=True)
+    return Sweep(name="mine", points=lambda pair: changes, needs_partner=True)
 
 
 def columns(table, *names):
@@ -213,7 +216,7 @@ def test_patching_everything_gives_the_other_run(preset, network):
     np.testing.assert_allclose(
         noising["effect"], noising["clean"] - noising["corrupted"], atol=1e-5
     )
-    denoising = effects.measure(net, PAIRS, sweep_of(*EVERYTHING), direction="denoising")
+    denoising = effects.measure(net, PAIRS, sweep_of(*EVERYTHING), DENOISING)
     np.testing.assert_allclose(denoising["changed"], denoising["clean"], atol=1e-5)
     np.testing.assert_allclose(denoising["effect"], -noising["effect"], atol=1e-5)
     assert noising["effect"].abs().max() > 0.1
@@ -225,7 +228,7 @@ def test_a_pair_of_equal_boards_has_no_effects(preset, direction, network):
     net = network(preset)
     same = [dataclasses.replace(pair, corrupted_fen=pair.clean_fen) for pair in PAIRS]
     made = [change for change, _ in changes_by_hand(net) if change.action == Patch()]
-    table = effects.measure(net, same, sweep_of(*made), direction=direction)
+    table = effects.measure(net, same, sweep_of(*made), Settings(direction=direction))
     assert table["effect"].abs().max() < 1e-5
 
 
@@ -240,7 +243,7 @@ def test_effects_do_not_depend_on_how_they_are_computed(preset, kinds, network):
     expected = effects.measure(net, PAIRS, sweep)
     assert len(expected) % 7
     assert len(expected) % 64
-    found = effects.measure(net, PAIRS, sweep, **kinds)
+    found = effects.measure(net, PAIRS, sweep, Settings(**kinds))
     pd.testing.assert_frame_equal(found, expected, check_exact=False, atol=1e-5, rtol=0)
 
 
@@ -249,7 +252,7 @@ def test_effects_do_not_depend_on_the_order_of_puzzles_or_changes(preset, networ
     net = network(preset)
     sweep = sweeps.residual(net, squares=range(0, 64, 9))
     expected = effects.measure(net, PAIRS, sweep)
-    backwards = dataclasses.replace(sweep, changes=lambda pair: sweep.changes(pair)[::-1])
+    backwards = dataclasses.replace(sweep, points=lambda pair: sweep.points(pair)[::-1])
     found = effects.measure(net, PAIRS[::-1], backwards)
     pd.testing.assert_frame_equal(
         found[::-1].reset_index(drop=True),
@@ -264,7 +267,7 @@ def test_effects_do_not_depend_on_the_order_of_puzzles_or_changes(preset, networ
 
 def test_zeroing_an_entry_and_all_others_together_zeroes_the_head(network):
     net = network("attention")
-    (one, rest) = sweeps.entry(net, 1, 2).changes(BACK_RANK)
+    (one, rest) = sweeps.entry(net, 1, 2).points(BACK_RANK)
     whole = Intervention(site="layer1.pattern", action=Zero(), head=2)
     both = (*one.interventions, *rest.interventions)
     table = effects.measure(net, [BACK_RANK], sweep_of(both, both[::-1], whole))
@@ -302,7 +305,7 @@ def test_a_puzzle_mirrored_for_the_other_colour_has_the_mirrored_effects(onnx_fi
 @pytest.mark.parametrize("measure", MEASURES)
 def test_every_measure_is_that_of_the_networks_own_answers(measure, network):
     net = network("attention")
-    table = effects.measure(net, PAIRS, sweep_of(*EVERYTHING), measure=measure)
+    table = effects.measure(net, PAIRS, sweep_of(*EVERYTHING), Settings(measure=measure))
     assert set(table["measure"]) == {measure}
     clean = net.evaluate([pair.clean for pair in PAIRS])
     corrupted = net.evaluate([pair.corrupted for pair in PAIRS])
@@ -340,14 +343,14 @@ def test_every_measure_is_that_of_the_networks_own_answers(measure, network):
 )
 def test_an_unknown_measure_or_direction_is_refused(kinds, message, network):
     with pytest.raises(ValueError, match=message):
-        effects.measure(network("attention"), PAIRS, sweep_of(*EVERYTHING), **kinds)
+        effects.measure(network("attention"), PAIRS, sweep_of(*EVERYTHING), Settings(**kinds))
 
 
 def test_a_network_without_wdl_has_no_win_log_odds(network):
     net = network("attention-scalar")
     sweep = sweeps.heads(net, layers=[0])
     with pytest.raises(ValueError, match="needs a network with a win-draw-loss head"):
-        effects.measure(net, PAIRS, sweep, measure="win_log_odds")
+        effects.measure(net, PAIRS, sweep, Settings(measure="win_log_odds"))
     assert np.isfinite(effects.measure(net, PAIRS, sweep)["effect"]).all()
 
 
@@ -356,7 +359,7 @@ def test_an_ablation_has_no_direction(network):
     table = effects.measure(network("attention"), PAIRS, sweep)
     assert set(table["direction"]) == {"ablation"}
     with pytest.raises(ValueError, match=r"'entry' takes nothing from a partner: .* denoising"):
-        effects.measure(network("attention"), PAIRS, sweep, direction="denoising")
+        effects.measure(network("attention"), PAIRS, sweep, DENOISING)
 
 
 # -- rows -----------------------------------------------------------------------------------------
@@ -493,18 +496,63 @@ def test_a_puzzle_that_cannot_be_measured_has_one_row_that_says_why(verdict, dir
     net = network("attention")
     mixed = [KNIGHT_SACRIFICE, EXCLUDED[verdict], BACK_RANK_BLACK]
     sweep = sweeps.heads(net, layers=[0])
-    table = effects.measure(net, mixed, sweep, direction=direction)
+    table = effects.measure(net, mixed, sweep, Settings(direction=direction))
     assert table["verdict"].tolist() == ["measured"] * 4 + [verdict] + ["measured"] * 4
     left_out = table.iloc[4]
     assert left_out["puzzle_id"] == EXCLUDED[verdict].puzzle_id
     assert left_out[["clean", "corrupted", "changed", "effect", "layer"]].isna().all()
     # and the others are as if it had not been there
-    others = effects.measure(net, [mixed[0], mixed[2]], sweep, direction=direction)
+    others = effects.measure(net, [mixed[0], mixed[2]], sweep, Settings(direction=direction))
     measured = table[table["verdict"] == "measured"]
     assert np.isfinite(measured["effect"]).all()
     np.testing.assert_allclose(measured["effect"], others["effect"], atol=1e-5)
-    alone = effects.measure(net, [EXCLUDED[verdict]], sweep, direction=direction)
+    alone = effects.measure(net, [EXCLUDED[verdict]], sweep, Settings(direction=direction))
     assert alone["verdict"].tolist() == [verdict]
+
+
+def test_a_single_pair_is_refused_with_the_right_call(network):
+    net = network("attention")
+    with pytest.raises(TypeError, match=r"got the pair '.*': write measure\(network, \[pair\]"):
+        inspect.unwrap(effects.measure)(net, BACK_RANK, sweeps.heads(net))  # without type checks
+
+
+def test_progress_counts_pairs_and_verdicts(network, monkeypatch):
+    monkeypatch.setattr(effects, "_PAIRS_AT_ONCE", 2)
+    net, seen = network("attention"), []
+    pairs = [*BY_HAND, dataclasses.replace(BACK_RANK, corrupted_fen=None)]
+    effects.measure(
+        net, pairs, sweeps.heads(net, layers=[0]), progress=lambda *facts: seen.append(facts)
+    )
+    assert [facts[:2] for facts in seen] == [(2, 4), (4, 4)]
+    assert seen[-1][2]["no_partner"] == 1
+
+
+def test_what_is_done_is_kept_where_an_output_is_given(network, monkeypatch, tmp_path):
+    monkeypatch.setattr(effects, "_PAIRS_AT_ONCE", 2)
+    net, out = network("attention"), tmp_path / "effects.parquet"
+    sweep = sweeps.heads(net, layers=[0])
+
+    def interrupt(done, *_):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        effects.measure(net, PAIRS, sweep, out=out, progress=interrupt)
+    with pytest.raises(PlanChangedError, match=r"options\.pairs was"):
+        effects.measure(net, PAIRS[:3], sweep, out=out)
+    computed = []
+
+    def watched(network, pairs, *arguments):
+        computed.append(len(pairs))
+        return PreparedPairs(network, pairs, *arguments)
+
+    monkeypatch.setattr(effects, "PreparedPairs", watched)
+    table = effects.measure(net, PAIRS, sweep, out=out)
+    assert computed == [len(PAIRS) - 4]
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(
+        table, effects.measure(net, PAIRS, sweep), check_categorical=False, atol=1e-5
+    )
 
 
 def test_a_line_without_moves_is_left_out(network):
@@ -547,7 +595,7 @@ def test_more_runs_than_fit_at_once_are_measured_in_portions(network, monkeypatc
     expected = effects.measure(net, PAIRS, sweep)
     monkeypatch.setattr(effects, "_RUNS_AT_ONCE", 30)  # two puzzles at once, and the last alone
     monkeypatch.setattr(effects, "_RUNS_JUDGED_AT_ONCE", 5)
-    assert [len(some) for some in effects._portions(PAIRS, sweep)] == [2, 2, 1]
+    assert [len(some) for some in effects._batches(PAIRS, sweep)] == [2, 2, 1]
     found = effects.measure(net, PAIRS, sweep)
     pd.testing.assert_frame_equal(found, expected, check_exact=False, atol=1e-5, rtol=0)
 
@@ -580,14 +628,10 @@ def pairs_file(tmp_path_factory):
     return path
 
 
-OPTIONS = {"layers": [0, 1]}
-
-
 def run(net, pairs_file, out, **kinds):
     sweep = kinds.pop("sweep", None) or sweeps.heads(net, layers=[0, 1])
-    return effects.sweep(
-        net, pairs_file, sweep, out, options=kinds.pop("options", OPTIONS), **kinds
-    )
+    running = {name: kinds.pop(name) for name in ("overwrite", "progress") if name in kinds}
+    return effects.sweep(net, pairs_file, sweep, out, Settings(**kinds), **running)
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
@@ -677,8 +721,8 @@ def test_another_sweep_does_not_go_on_with_an_unfinished_table(
     with pytest.raises(InterruptedHereError, match="after the first part"):
         run(net, pairs_file, out, progress=interrupt)
     for kinds in (
-        {"sweep": sweeps.heads(net, layers=[2]), "options": {"layers": [2]}},
-        {"sweep": sweeps.residual(net), "options": {}},
+        {"sweep": sweeps.heads(net, layers=[2])},
+        {"sweep": sweeps.residual(net)},
         {"measure": "q"},
         {"direction": "denoising"},
         {"seed": 1},
@@ -749,7 +793,7 @@ effects._PAIRS_AT_ONCE = 2
 path, cache, pairs, out, last = sys.argv[1:]
 net = load(path, cache=cache)
 effects.sweep(
-    net, pairs, sweeps.heads(net, layers=[0, 1]), out, options={"layers": [0, 1]},
+    net, pairs, sweeps.heads(net, layers=[0, 1]), out,
     progress=lambda done, *_: done >= int(last) and os.kill(os.getpid(), signal.SIGKILL),
 )
 """
@@ -777,13 +821,13 @@ def test_a_table_cut_off_twice_comes_out_byte_for_byte_the_same(
         assert process.returncode == -signal.SIGKILL, process.stderr.decode()
         assert not resumed.exists()
     computed = []
-    prepare = effects.prepare
+    prepare = effects.PreparedPairs
 
     def watched(net, some, *arguments, **kinds):
         computed.append(len(some))
         return prepare(net, some, *arguments, **kinds)
 
-    monkeypatch.setattr(effects, "prepare", watched)
+    monkeypatch.setattr(effects, "PreparedPairs", watched)
     run(net, pairs_file, resumed)
     assert computed == [1]  # only what was not finished
     assert resumed.read_bytes() == whole.read_bytes()

@@ -145,7 +145,7 @@ def heads_of(change):
 
 def test_the_column_of_the_third_target_is_zeroed_in_the_pieces_own_heads(network):
     sweep = sweeps.piece_heads(network("attention"), LISTS)
-    own, _, _ = sweep.changes(ROOK)
+    own, _, _ = sweep.points(ROOK)
     assert own.label == "rook: own heads"
     assert own.key == ROOK.target(3) == chess.H4
     assert heads_of(own) == LISTS["rook"]
@@ -164,7 +164,7 @@ def test_controls_are_matched_in_number_and_avoid_the_target(network):
     columns, apart = set(), 0
     for number in range(300):
         pair = dataclasses.replace(ROOK, puzzle_id=str(number))
-        own, others, random_column = sweep.changes(pair)
+        own, others, random_column = sweep.points(pair)
         assert others.label == "rook: other pieces' heads"
         assert len(set(heads_of(others))) == len(heads_of(own)) == 2
         assert set(heads_of(others)) <= {*lists["knight"], *lists["bishop"]}
@@ -193,7 +193,7 @@ def test_controls_depend_on_the_seed_and_the_puzzle_alone(network):
                 for change in found
             ]
             for pair in some
-            for found in [sweep.changes(pair)]
+            for found in [sweep.points(pair)]
         }
 
     assert drawn(0, pairs) == drawn(0, pairs[::-1])
@@ -202,14 +202,14 @@ def test_controls_depend_on_the_seed_and_the_puzzle_alone(network):
 
 def test_fewer_heads_of_other_pieces_than_own_are_all_taken(network):
     sweep = sweeps.piece_heads(network("attention"), {"rook": LISTS["rook"], "knight": [(0, 0)]})
-    _, others, _ = sweep.changes(ROOK)
+    _, others, _ = sweep.points(ROOK)
     assert heads_of(others) == [(0, 0)]
     assert piece_heads.control_sizes({"rook": LISTS["rook"], "knight": [(0, 0)]}) == {
         "rook": (3, 1),
         "knight": (1, 1),
     }
     alone = sweeps.piece_heads(network("attention"), {"rook": LISTS["rook"]})
-    assert [change.label for change in alone.changes(ROOK)] == [
+    assert [change.label for change in alone.points(ROOK)] == [
         "rook: own heads",
         "rook: random column",
     ]
@@ -228,7 +228,7 @@ def test_black_is_looked_at_from_its_own_side(network):
         ),
     )
     sweep = sweeps.piece_heads(network("attention"), LISTS)
-    for one, other in zip(sweep.changes(ROOK), sweep.changes(black), strict=True):
+    for one, other in zip(sweep.points(ROOK), sweep.points(black), strict=True):
         assert (one.label, one.key, heads_of(one)) == (other.label, other.key, heads_of(other))
         assert [made.query for made in one.interventions] == [
             made.query for made in other.interventions
@@ -247,14 +247,14 @@ def test_black_is_looked_at_from_its_own_side(network):
 )
 def test_other_puzzles_have_nothing_to_change(line, why, network):
     sweep = sweeps.piece_heads(network("attention"), LISTS)
-    assert sweep.changes(dataclasses.replace(ROOK, line=line)) == [], why
+    assert sweep.points(dataclasses.replace(ROOK, line=line)) == [], why
     assert "third of five plies" in sweep.reason
 
 
 def test_a_piece_without_heads_has_nothing_to_change(network):
     sweep = sweeps.piece_heads(network("attention"), {"knight": [(0, 0)], "rook": []})
-    assert sweep.changes(ROOK) == []
-    assert sweep.changes(BACK_RANK) == []
+    assert sweep.points(ROOK) == []
+    assert sweep.points(BACK_RANK) == []
 
 
 def test_the_papers_lists_do_for_the_papers_network():
@@ -265,6 +265,6 @@ def test_the_papers_lists_do_for_the_papers_network():
         heads=24,
         sites={f"layer{layer}.pattern" for layer in range(15)},
     )
-    own, others, _ = sweeps.piece_heads(deep, JENNER2024).changes(ROOK)
+    own, others, _ = sweeps.piece_heads(deep, JENNER2024).points(ROOK)
     assert sorted(heads_of(own)) == sorted(JENNER2024["rook"])
     assert len(heads_of(others)) == 29

@@ -13,7 +13,7 @@ from leela_probe.networks.network import load
 def test_the_error_is_that_of_the_same_effects_in_float32(network, onnx_file):
     exact, rough = network("attention"), load(onnx_file("attention"), dtype="bfloat16")
     sweep = sweeps.heads(exact)
-    found = precision.compare(rough, exact, BY_HAND, sweep, places=100)
+    found = precision.compare(rough, exact, BY_HAND, sweep, points=100)
     tables = [effects.measure(net, BY_HAND, sweep)["effect"] for net in (rough, exact)]
     apart = np.abs(tables[0] - tables[1])
     assert (found.puzzles, found.effects) == (3, 36)
@@ -25,7 +25,7 @@ def test_the_error_is_that_of_the_same_effects_in_float32(network, onnx_file):
 
 def test_some_places_of_some_puzzles_are_enough(network):
     net = network("attention")
-    found = precision.compare(net, net, BY_HAND, sweeps.residual(net), puzzles=2, places=10)
+    found = precision.compare(net, net, BY_HAND, sweeps.residual(net), puzzles=2, points=10)
     assert (found.puzzles, found.effects, found.largest) == (2, 20, 0.0)
 
 

@@ -7,7 +7,6 @@ import onnx
 import pytest
 
 from leela_probe.experiments import effects, screen, sweeps
-from leela_probe.experiments.effects import Question
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.networks import network as networks
 from leela_probe.networks.interventions import Intervention, Scale
@@ -52,8 +51,10 @@ def linear(onnx_file, tmp_path_factory):
 def test_a_screen_of_a_linear_network_is_exact(linear, steps, direction):
     assert TWO_MOVES.clean.legal_moves.count() == 2
     sweep = sweeps.residual(linear)
-    exact = effects.measure(linear, [TWO_MOVES], sweep, direction=direction)
-    guessed = screen.estimate(linear, [TWO_MOVES], sweep, direction=direction, steps=steps)
+    exact = effects.measure(linear, [TWO_MOVES], sweep, effects.Settings(direction=direction))
+    guessed = screen.estimate(
+        linear, [TWO_MOVES], sweep, screen.Settings(direction=direction, steps=steps)
+    )
     assert np.abs(exact["effect"]).max() > 0.01
     np.testing.assert_allclose(guessed["estimate"], exact["effect"], atol=2e-5)
 
@@ -91,7 +92,7 @@ def test_the_verified_places_are_the_best_and_their_effects_exact(network):
     sweep = sweeps.residual(net)
     exact = effects.measure(net, [DEMO], sweep)
     guessed = screen.estimate(net, [DEMO], sweep)
-    verified = screen.verify(net, [DEMO], sweep, best=7)
+    verified = screen.verify(net, [DEMO], sweep, screen.Settings(best=7))
     best = np.sort(np.argsort(-np.abs(guessed["estimate"].to_numpy()), kind="stable")[:7])
     assert verified["layer"].tolist() == exact["layer"].iloc[best].tolist()
     assert verified["square"].tolist() == exact["square"].iloc[best].tolist()
@@ -101,7 +102,7 @@ def test_the_verified_places_are_the_best_and_their_effects_exact(network):
 
 def test_a_puzzle_that_is_left_out_keeps_its_row(network):
     net = network("attention")
-    table = screen.verify(net, [DEMO, ALONE], sweeps.residual(net), best=2)
+    table = screen.verify(net, [DEMO, ALONE], sweeps.residual(net), screen.Settings(best=2))
     assert table["verdict"].tolist() == ["measured", "measured", "no_partner"]
     assert table["estimate"].isna().tolist() == [False, False, True]
 
@@ -129,30 +130,31 @@ def test_a_screen_written_to_a_file_is_the_one_in_memory(network, tmp_path):
     pyarrow.parquet.write_table(pairs, tmp_path / "pairs.parquet")
     sweep = sweeps.residual(net)
     out = tmp_path / "best.parquet"
-    finished = screen.screen(
-        net, tmp_path / "pairs.parquet", sweep, out, best=3, options={"where": "after"}
-    )
+    settings = screen.Settings(best=3)
+    finished = effects.sweep(net, tmp_path / "pairs.parquet", sweep, out, settings)
     assert finished.counts["measured"] == 3
     stored = effect_tables.read(out)
-    expected = screen.verify(net, [DEMO], sweep, best=3)
+    expected = screen.verify(net, [DEMO], sweep, settings)
     np.testing.assert_allclose(stored["effect"], expected["effect"], atol=1e-6)
     assert stored["square"].tolist() == expected["square"].tolist()
+
+
+DIVERGENCE = screen.Settings(measure="kl")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda net, s: screen.estimate(net, [DEMO], s, steps=0), "0 steps asked for"),
-        (lambda net, s: screen.verify(net, [DEMO], s, best=0), "best 0 places"),
-        (lambda net, s: screen.verify(net, [DEMO], s, best=1, steps=0), "0 steps asked for"),
-        (lambda net, s: screen.estimate(net, [DEMO], s, measure="kl"),
+        (lambda net, s: screen.Settings(steps=0), "0 steps asked for"),
+        (lambda net, s: screen.Settings(best=0), "best 0 places"),
+        (lambda net, s: screen.estimate(net, [DEMO], s, DIVERGENCE),
          r"gradient of kl is 0 at the clean run, .* take 2 steps or more"),
-        (lambda net, s: screen.verify(net, [DEMO], s, best=1, measure="kl"), "gradient of kl is 0"),
-        (lambda net, s: screen.screen(net, "no.csv", s, "o.csv", best=1, options={}, measure="kl"),
-         "gradient of kl is 0"),
-        (lambda net, s: screen.estimate(net, [DEMO], sweeps.entries(net, 0, 0), measure="kl"),
+        (lambda net, s: screen.verify(net, [DEMO], s, DIVERGENCE), "gradient of kl is 0"),
+        (lambda net, s: effects.measure(net, [DEMO], s, DIVERGENCE), "gradient of kl is 0"),
+        (lambda net, s: screen.estimate(net, [DEMO], sweeps.entries(net, 0, 0), DIVERGENCE),
          "every estimate would be 0: take another measure"),
-        (lambda net, s: screen.estimate(net, [DEMO], sweeps.entries(net, 0, 0), steps=2),
+        (lambda net, s: screen.estimate(
+            net, [DEMO], sweeps.entries(net, 0, 0), screen.Settings(steps=2)),
          "take 1 where entries"),
     ],
 )  # fmt: skip
@@ -166,9 +168,11 @@ def test_a_screen_that_makes_no_sense_is_refused(call, message, network):
 def test_divergence_is_screened_where_its_gradient_says_something(kinds, network):
     net = network("attention")
     sweep = sweeps.residual(net)
-    guessed = screen.estimate(net, [DEMO], sweep, measure="kl", **kinds)
-    direction = {"direction": kinds["direction"]} if "direction" in kinds else {}
-    exact = effects.measure(net, [DEMO], sweep, measure="kl", **direction)
+    settings = screen.Settings(measure="kl", **kinds)
+    guessed = screen.estimate(net, [DEMO], sweep, settings)
+    exact = effects.measure(
+        net, [DEMO], sweep, effects.Settings(measure="kl", direction=settings.direction)
+    )
     assert screen.agreement(guessed, exact, best=8).overlap > 0.5  # of 192 places
 
 
@@ -179,12 +183,12 @@ def test_a_screen_reads_shared_changes_once_and_forgets_those_of_a_puzzle(
     net = network("attention")
     monkeypatch.setattr(screen, "_PAIRS_AT_ONCE", 1)
     sweep = sweeps.heads(net) if kind == "heads" else sweeps.entry(net, 1, 2)
-    plan = screen._Plan(net, sweep, Question(), 1)
+    attribution = screen._Attribution(net, sweep, screen.Settings())
     pairs = [dataclasses.replace(DEMO, puzzle_id=str(number)) for number in range(4)]
     known = []
-    for measured in plan.portions(pairs, sweep, Question()):
-        plan.estimates(measured)
-        known.append(plan._readings)
+    for prepared in attribution.batches(pairs):
+        attribution.estimates(prepared)
+        known.append(attribution._readings)
     assert [len(readings) for readings in known] == [1] * 4
     readings = {id(reading) for found in known for _, reading in found.values()}
     assert (len(readings) == 1) == shared
@@ -196,7 +200,7 @@ def test_a_change_that_gradients_cannot_estimate_is_refused(network):
         interventions=(Intervention(site="layer0.pattern", action=Scale(factor=2.0), head=0),),
         site="pattern",
     )
-    sweep = Sweep(name="scaled", changes=lambda pair: [change], needs_partner=False)
+    sweep = Sweep(name="scaled", points=lambda pair: [change], needs_partner=False)
     with pytest.raises(ValueError, match=r"Scale at layer0\.pattern cannot be screened"):
         screen.estimate(net, [DEMO], sweep)
 

@@ -20,7 +20,7 @@ from leela_probe.puzzles.pairs import Pair
 
 def only(sweep, pair=BACK_RANK):
     """The single intervention of each change."""
-    changes = sweep.changes(pair)
+    changes = sweep.points(pair)
     assert all(len(change.interventions) == 1 for change in changes)
     return [(change, change.interventions[0]) for change in changes]
 
@@ -54,7 +54,7 @@ def test_the_embedding_has_no_layer(network):
 
 def test_the_residual_sweep_of_a_tower_patches_its_block_outputs(network):
     net = network("se-convolution")
-    assert len(sweeps.residual(net).changes(BACK_RANK)) == net.layers * 64
+    assert len(sweeps.residual(net).points(BACK_RANK)) == net.layers * 64
     with pytest.raises(ValueError, match=r"no site layer0\.residual_middle: .*'residual tower'"):
         sweeps.residual(net, where="middle")
 
@@ -68,8 +68,8 @@ def test_layers_and_squares_can_be_chosen(network):
 
 def test_a_network_of_one_layer_has_one_layer_of_changes(network):
     net = network("attention-one-layer")
-    assert len(sweeps.residual(net).changes(BACK_RANK)) == 64
-    assert len(sweeps.heads(net).changes(BACK_RANK)) == 4
+    assert len(sweeps.residual(net).points(BACK_RANK)) == 64
+    assert len(sweeps.heads(net).points(BACK_RANK)) == 4
 
 
 def test_the_head_sweep_patches_every_head_of_every_layer(network):
@@ -111,7 +111,7 @@ def test_the_entry_goes_from_the_third_target_to_the_first(pair, network):
 @pytest.mark.parametrize("pair", [BACK_RANK, BACK_RANK_BLACK])
 def test_controls_are_single_entries_of_the_row_of_the_column_and_of_like_weight(pair, network):
     net = network("attention")
-    sweep = sweeps.entry(net, 2, 1, controls=True, seed=3)
+    sweep = sweeps.entry(net, 2, 1, controls=sweeps.EntryControls(seed=3))
     found = {change.label: (change, made) for change, made in only(sweep, pair)}
     assert [*found][:2] == ["3->1", "all other entries"]
     entry = found["3->1"][1]
@@ -125,15 +125,15 @@ def test_controls_are_single_entries_of_the_row_of_the_column_and_of_like_weight
         )  # fmt: skip
     assert found["another of its row"][1].query == entry.query
     assert found["another of its column"][1].key == entry.key
-    like = found["one of like weight"][0]
+    like = found["one of matched weight"][0]
     apart = np.abs(weights - weights[entry.query, entry.key])
     assert apart[like.query, like.key] <= np.sort(apart, axis=None)[16]
 
 
 def test_controls_are_drawn_by_the_seed_and_the_puzzle_alone(network):
     def drawn(seed, pair):
-        sweep = sweeps.entry(network("attention"), 2, 1, controls=True, seed=seed)
-        return [(change.query, change.key) for change in sweep.changes(pair)[2:]]
+        sweep = sweeps.entry(network("attention"), 2, 1, controls=sweeps.EntryControls(seed=seed))
+        return [(change.query, change.key) for change in sweep.points(pair)[2:]]
 
     assert drawn(0, BACK_RANK) == drawn(0, BACK_RANK)
     assert drawn(0, BACK_RANK) != drawn(1, BACK_RANK)
@@ -166,10 +166,10 @@ def test_a_line_too_short_for_the_entry_has_nothing_to_change(network):
         line=BACK_RANK.line[:2],
     )
     sweep = sweeps.entry(network("attention"), 0, 0)
-    assert sweep.changes(short) == []
+    assert sweep.points(short) == []
     assert sweep.reason == "the line has fewer than 3 plies"
     later = sweeps.entry(network("attention"), 0, 0, query_ply=5)
-    assert later.changes(BACK_RANK) == []
+    assert later.points(BACK_RANK) == []
     assert later.reason == "the line has fewer than 5 plies"
 
 
@@ -188,7 +188,7 @@ def test_entries_are_changed_by_any_of_three_methods(method, site, action, netwo
     assert [(c.query, c.key) for c, _ in found] == chosen
     assert all(made.action == action for _, made in found)
     assert {(c.site, made.site, made.head) for c, made in found} == {(site, f"layer1.{site}", (2,))}
-    first = sweeps.entry(net, 1, 2, method=method).changes(BACK_RANK)[0]
+    first = sweeps.entry(net, 1, 2, method=method).points(BACK_RANK)[0]
     assert [(made.site, made.action) for made in first.interventions] == [
         (f"layer1.{site}", action)
     ]
@@ -201,7 +201,7 @@ def test_every_entry_of_a_head_is_4096_entries(network):
 
 
 def test_no_chosen_entries_are_no_changes(network):
-    assert sweeps.entries(network("attention"), 0, 3, chosen=[]).changes(BACK_RANK) == []
+    assert sweeps.entries(network("attention"), 0, 3, chosen=[]).points(BACK_RANK) == []
 
 
 def test_chosen_entries_are_changed_one_by_one_or_together(network):
@@ -231,7 +231,7 @@ def test_chosen_entries_are_changed_one_by_one_or_together(network):
 def test_masking_all_other_entries_leaves_the_entry_alone_in_the_head(network):
     net = network("attention")
     planes = torch.from_numpy(net.encode([BACK_RANK.clean]).planes())
-    _, rest = sweeps.entry(net, 1, 2, method="mask").changes(BACK_RANK)
+    _, rest = sweeps.entry(net, 1, 2, method="mask").points(BACK_RANK)
     query, key = BACK_RANK.target(1), BACK_RANK.target(3)
 
     def edit(pattern):
@@ -248,7 +248,7 @@ def test_masking_all_other_entries_leaves_the_entry_alone_in_the_head(network):
 
 def test_sets_of_heads_are_patched_together(network):
     sweep = sweeps.head_sets(network("attention"), [[(2, 1), (0, 3)], [(1, 1)]])
-    both, one = sweep.changes(BACK_RANK)
+    both, one = sweep.points(BACK_RANK)
     assert both.label == "L0H3+L2H1"
     assert [(made.site, made.head) for made in both.interventions] == [
         ("layer0.head_output", (3,)),
@@ -267,7 +267,7 @@ def test_a_large_set_of_heads_has_a_short_name_of_its_own(network):
         [place for place in every if place[0] != 1],
         [(0, 0), (0, 1), (0, 2), (1, 1), (1, 3), (2, 3)],
     ]
-    labels = [point.label for point in sweeps.head_sets(net, sets).changes(BACK_RANK)]
+    labels = [point.label for point in sweeps.head_sets(net, sets).points(BACK_RANK)]
     assert labels == [
         "all heads", "all but L1H2", "all but L1H0+L1H1+L1H2+L1H3", "L0H0-2+L1H1,3+L2H3",
     ]  # fmt: skip
@@ -291,7 +291,7 @@ def test_a_sweep_survives_copying_and_pickling(name, remade, network):
     again = pickle.loads(pickle.dumps(sweep)) if remade == "pickle" else remade(sweep)
     for pair in (BACK_RANK, KNIGHT_SACRIFICE):
         before, after = (
-            [dataclasses.asdict(point) for point in each.changes(pair)] for each in (sweep, again)
+            [dataclasses.asdict(point) for point in each.points(pair)] for each in (sweep, again)
         )
         assert before == after
     assert (again.name, again.needs_partner, again.reason) == (
@@ -307,7 +307,7 @@ def test_a_sweep_shows_itself_in_a_line(network):
     assert repr(sweeps.entry(net, 1, 2)) == (
         "<Sweep 'entry': changed runs that depend on the puzzle, ablates>"
     )
-    assert repr(sweeps.heads(net).changes(BACK_RANK)[5]) == (
+    assert repr(sweeps.heads(net).points(BACK_RANK)[5]) == (
         "<SweepPoint head_output, layer=1, head=1>"
     )
     assert repr(sweeps.head_sets(net, [[(0, 1)]])).startswith("<Sweep 'head_sets': 1 changed run p")
@@ -320,7 +320,7 @@ def test_pairs_of_heads_are_all_pairs_within_the_margin(margin, count, network):
     expected = {frozenset(p) for p in combinations(every, 2) if abs(p[0][0] - p[1][0]) <= margin}
     assert {frozenset(pair) for pair in found} == expected
     assert len(found) == len(expected) == count
-    assert len(sweeps.head_sets(network("attention"), found).changes(BACK_RANK)) == count
+    assert len(sweeps.head_sets(network("attention"), found).points(BACK_RANK)) == count
 
 
 def test_the_papers_network_has_4140_pairs_of_heads_in_one_layer():
@@ -334,7 +334,7 @@ def test_the_papers_network_has_4140_pairs_of_heads_in_one_layer():
 def test_changes_that_do_not_depend_on_the_puzzle_are_made_once(network):
     net = network("attention")
     for sweep in (sweeps.residual(net), sweeps.heads(net), sweeps.entries(net, 0, 0)):
-        assert sweep.changes(BACK_RANK) is sweep.changes(KNIGHT_SACRIFICE)
+        assert sweep.points(BACK_RANK) is sweep.points(KNIGHT_SACRIFICE)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_changes_that_do_not_depend_on_the_puzzle_are_made_once(network):
         (lambda net: sweeps.head_sets(net, [[(2, 3), (2, 3)]]), r"head 2\.3 is named twice"),
         (lambda net: sweeps.head_sets(net, [[(2, 3), (0, 1)], [(0, 1), (2, 3)]]),
          r"set of heads L0H1\+L2H3 is named twice"),
-        (lambda net: sweeps.piece_heads(net, {"nite": [(0, 0)]}), "'nite' is no piece with a list"),
+        (lambda net: sweeps.piece_heads(net, {"nite": [(0, 0)]}), "'nite' has no list of heads"),
         (lambda net: sweeps.piece_heads(net, {"rook": [(0, 0), (0, 0)]}),
          r"rook's head 0\.0 is named twice"),
         (lambda net: sweeps.entry(net, 0, 0, query_ply=0), "no ply 0: plies are counted from 1"),
@@ -405,7 +405,7 @@ def test_changes_hold_interventions_that_the_network_can_carry_out(network):
             sweeps.head_sets(net, [[(0, 0), (2, 1)]]),
             *(sweeps.entry(net, 1, 1, method=m) for m in ("zero", "renormalise", "mask")),
         )
-        for change in sweep.changes(KNIGHT_SACRIFICE)
+        for change in sweep.points(KNIGHT_SACRIFICE)
     ]
     assert all(isinstance(one, Intervention) for change in made for one in change.interventions)
     jobs = [Job(board=0, interventions=change.interventions) for change in made]
