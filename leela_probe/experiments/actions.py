@@ -62,9 +62,9 @@ def with_action(
     if name == "patch":
         return make(Patch())
     if name == "zero":
-        return _labelled(make(Zero()), name)
+        return _labelled(make(Zero()), name, boards)
     if name.startswith("scale:"):
-        return _labelled(make(Scale(factor=_factor(name))), name)
+        return _labelled(make(Scale(factor=_factor(name))), name, boards)
     if name not in NAMES:
         raise ValueError(f"unknown action {name!r}: choose {', '.join(NAMES)}")
     if boards < 1:
@@ -86,7 +86,7 @@ def with_action(
     return _labelled(replace(make(Zero()), points=points), name, boards)
 
 
-def _labelled(sweep: Sweep, action: str, boards: int | None = None) -> Sweep:
+def _labelled(sweep: Sweep, action: str, boards: int) -> Sweep:
     """The sweep with its action in the options that go into the manifest."""
     return replace(sweep, options={**sweep.options, "action": action, "boards": boards})
 
