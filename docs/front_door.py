@@ -30,7 +30,8 @@ CHAPTERS = {
         "read_puzzles", "Puzzle", "filter", "Criteria", "corrupt", "Search", "read_pairs", "Pair",
     ],
     "Experiments": [
-        "sweeps", "Sweep", "SweepPoint", "measure", "sweep", "estimate_effects", "screen",
+        "sweeps", "Sweep", "SweepPoint", "measure", "Settings", "sweep", "estimate_effects",
+        "screen", "ScreenSettings",
         "read_effects", "attention", "probe", "Recipe", "probe_accuracy",
     ],
     "Statistics": ["summarise", "compare", "significance", "split_halves", "percentile_curves"],
