@@ -37,6 +37,7 @@ WITHOUT_TORCH = [
     "organisms.planted", "organisms.power",
     "probing.accuracies", "probing.prediction_tables", "probing.recipes", "probing.targets",
     "study.pages", "study.tabulation",
+    "torch_onnx.plain_models",
 ]  # fmt: skip
 
 

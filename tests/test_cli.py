@@ -197,7 +197,11 @@ def _network_of(operator: str, path: Path, *, inputs: str = "/input/planes", siz
         ("text.txt", b"hello there", "text.txt is no Leela network: it starts with b'hello there'"),
         ("cut.pb.gz", "cut", "cut.pb.gz is cut off: its gzip stream does not end"),
         ("empty.onnx", b"", "empty.onnx holds no ONNX graph"),
-        ("garbage.onnx", b"garbage", "garbage.onnx is no ONNX file (7 bytes that do not parse)"),
+        (
+            "garbage.onnx",
+            b"garbage",
+            "garbage.onnx is not an ONNX file (7 bytes that do not parse)",
+        ),
         ("other.onnx", "other", "other.onnx takes {'image': [0, 3, 8, 8]}: expected one input"),
         ("strange.onnx", "strange", "node '/body/strange', operator Asinh: unknown operator"),
     ],

@@ -6,21 +6,22 @@ and changes activations, and evaluates on a GPU. Loading compares the two and re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import chess
 import numpy as np
-import onnx
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from leela_probe.files import bundled, disk
 from leela_probe.files.workers import behind
-from leela_probe.networks import conversion, evaluation, onnx_files, parity, sites
+from leela_probe.networks import conversion, evaluation, onnx_files, parity, runtime, sites
 from leela_probe.networks.evaluation import Evaluation
+from leela_probe.networks.onnx_files import OnnxFile
 from leela_probe.networks.outputs import Outputs
 from leela_probe.networks.parity import MismatchError
 from leela_probe.networks.runtime import Runtime
@@ -106,11 +107,10 @@ def load(
     if no_history is None:
         no_history = onnx_files.metadata(model).get("no_history", "false").lower() == "true"
     return Network(
-        name=path.name.removesuffix(".gz").rsplit(".", 1)[0],
+        name=re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE).rsplit(".", 1)[0],
         path=path,
         sha256=disk.sha256(path),
-        external=opened.external,
-        model=onnx_files.to_float32(model),
+        opened=opened,
         input_format=(
             onnx_files.input_format(model, path)
             if input_format is None
@@ -138,6 +138,8 @@ class Network:
         dtype: the type it computes in.
         graph: the torch graph, for work with ONNX names.
         sites: the named activations, in the order of computing.
+        lost_sites: those that networks of this kind have and this file lacks, since another tool
+            has joined nodes of it: the names of the sites with what lc0 calls their tensors.
         layers: number of encoder layers, or of blocks of a residual tower.
         heads: attention heads of a layer; 0 in a residual tower.
         width: of the residual stream.
@@ -152,8 +154,7 @@ class Network:
         name: str,
         path: Path,
         sha256: str,
-        external: Mapping[str, str],
-        model: onnx.ModelProto,
+        opened: OnnxFile,
         input_format: InputFormat,
         no_history: bool,
         device: torch.device,
@@ -163,27 +164,31 @@ class Network:
         self.name = name
         self.path = path
         self.sha256 = sha256
-        self.external = dict(external)
-        self.metadata = onnx_files.metadata(model)
+        self.external = dict(opened.external)
+        self.metadata = onnx_files.metadata(opened.model)
         self.input_format = input_format
         self.no_history = no_history
         self.device = device
         self.dtype = dtype
         with _named(path):
-            self.graph = Graph(model, device=device, dtype=_DTYPES[dtype], tf32=dtype == "tf32")
-        self._runtime = Runtime(model, path, threads=threads)
-        self.sites: Mapping[str, Site] = sites.find(self.graph)
+            self.graph = Graph(
+                opened.model, device=device, dtype=_DTYPES[dtype], tf32=dtype == "tf32"
+            )
+        self._runtime = Runtime(opened.model, path, threads=threads)
+        self._outputs = dict(opened.roles)
+        self._found = sites.find(self.graph, self._outputs)
+        self.sites = self._found.sites
+        self.lost_sites = self._found.lost
         if "embedding" not in self.sites:
             raise ValueError(
                 f"{path} has no layers of attention and no residual blocks by the names that lc0's "
                 "leela2onnx gives them"
             )
-        self._outputs = onnx_files.roles(model, path)
         self.layers = 1 + max(
             (site.layer for site in self.sites.values() if site.layer is not None), default=-1
         )
         with _named(path):
-            self.parity = self._check()
+            self.parity = self._check(opened)
         shapes = self.capture(
             [chess.Board()],
             [
@@ -359,7 +364,7 @@ class Network:
         Raises:
             KeyError: naming the nearest right names, if there is none.
         """
-        return sites.resolve(name, self.sites, self.graph)
+        return sites.resolve(name, self._found, self.graph)
 
     def run(
         self,
@@ -446,12 +451,18 @@ class Network:
             return parts[0]
         return {name: torch.cat([part[name] for part in parts]) for name in wanted}
 
-    def _check(self) -> float:
+    def _check(self, opened: OnnxFile) -> float:
         encoded = self.encode(parity.boards())
         planes = encoded.planes()
+        session = self.evaluate_planes(planes, engine="onnxruntime")
+        if opened.rewritten:
+            values = runtime.run_file(opened.path, planes, list(self._outputs.values()))
+            if values is not None:
+                answers = self._as_outputs(dict(zip(self._outputs, values, strict=True)))
+                parity.check_file(session, answers, encoded, dtype=opened.narrowest)
         return parity.compare(
             self.evaluate_planes(planes, engine="torch"),
-            self.evaluate_planes(planes, engine="onnxruntime"),
+            session,
             encoded,
             dtype=self.dtype,
             device=self.device,

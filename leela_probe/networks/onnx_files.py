@@ -1,22 +1,22 @@
-"""ONNX files of Leela networks: reading, the facts we note in their metadata, float32 copies."""
+"""ONNX files of Leela networks: reading them, and the facts that we note in their metadata."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
 import onnx
 import onnx.checker
 import onnx.external_data_helper
 import onnx.helper
-import onnx.numpy_helper
 from google.protobuf.message import DecodeError
 
-from leela_probe.files import disk
+from leela_probe.files import decompression, disk, unpacking
 from leela_probe.positions.planes import InputFormat
+from leela_probe.torch_onnx import plain_models
 
 __all__ = [
     "HEADS",
@@ -30,38 +30,52 @@ __all__ = [
     "read",
     "roles",
     "set_metadata",
-    "to_float32",
 ]
 
 HEADS = MappingProxyType({"policy": "vanilla", "value": "winner"})
 """The head of each kind that is taken unless another is named."""
 
-_REAL = frozenset(
-    {
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.FLOAT16,
-        onnx.TensorProto.BFLOAT16,
-        onnx.TensorProto.DOUBLE,
-    }
-)
+_ROLES = ("policy", "wdl", "value", "mlh")
+_NOTE = "leela_probe.output.{}"
 
 
 def is_named_so(path: Path) -> bool:
-    """True if the file's name says that it is an ONNX file."""
-    return path.suffix.lower() == ".onnx"
+    """True if the file's name says that it is an ONNX file, gzipped or not.
+
+    Example:
+        >>> [is_named_so(Path(name)) for name in ("a.onnx", "a.onnx.gz", "a.pb.gz")]
+        [True, True, False]
+    """
+    return path.name.lower().endswith((".onnx", ".onnx.gz"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxFile:
-    """What an ONNX file holds.
+    """What an ONNX file of a Leela network holds.
 
     Attributes:
-        model: with all its tensors, for batches of any size.
+        path: the file.
+        model: with all its tensors, in the plain form of `plain_models`, for batches of any size;
+            its only input are the planes, its only outputs those of `roles`.
+        roles: the names of the outputs by what they are; see `roles`.
         external: the SHA-256 of the other files that its tensors were read from, by their names.
+        floating_types: the types of real numbers in the file, as `onnx.TensorProto` numbers.
+        rewritten: the file itself is not in the plain form, or has other outputs too.
     """
 
+    path: Path
     model: onnx.ModelProto
+    roles: Mapping[str, str]
     external: Mapping[str, str]
+    floating_types: frozenset[int]
+    rewritten: bool
+
+    @property
+    def narrowest(self) -> str:
+        """The least precise type of real numbers in the file."""
+        kinds = onnx.TensorProto
+        narrow = {kinds.BFLOAT16: "bfloat16", kinds.FLOAT16: "float16"}
+        return next((narrow[kind] for kind in narrow if kind in self.floating_types), "float32")
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -70,50 +84,99 @@ def read(path: Path) -> onnx.ModelProto:
 
 
 def open_file(path: Path) -> OnnxFile:
-    """The model in the file, for batches of any size, whatever size it was exported for.
+    """The network in an ONNX file, whichever tool wrote it.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no ONNX model, one without the input planes of a Leela network, or one
-            that keeps tensors in other files that are not there.
+        ValueError: naming the file, if it is not an ONNX model, is one without the input planes or
+            the policy of a Leela network, leaves open which output is which, has relative position
+            encoding, or keeps tensors in other files that are missing or cut off.
     """
-    try:
-        model = onnx.load_model(str(path), load_external_data=False)
-        names = sorted(_external_files(model))
-        onnx.load_external_data_for_model(model, str(path.parent))
-    except DecodeError as error:
-        raise ValueError(
-            f"{path} is no ONNX file ({path.stat().st_size} bytes that do not parse): expected a "
-            "network exported by lc0's leela2onnx, complete"
-        ) from error
-    except onnx.checker.ValidationError as error:
-        raise ValueError(
-            f"{path} keeps its tensors in another file, which cannot be read: {error}"
-        ) from error
+    model = _parsed(path)
     if not model.graph.node:
         raise ValueError(f"{path} holds no ONNX graph: expected a network from lc0's leela2onnx")
-    shapes = {
-        entry.name: [size.dim_value for size in entry.type.tensor_type.shape.dim]
-        for entry in model.graph.input
-    }
-    if not any(shape[-3:] == [112, 8, 8] for shape in shapes.values()):
+    external = _load_external(model, path)
+    kinds = plain_models.floating_types(model)
+    try:
+        plain = plain_models.plain(model)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    _check_input(plain, path)
+    _refuse_relative_positions(plain, path)
+    found = roles(plain, path)
+    rewritten = plain is not model
+    outputs = {entry.name: entry for entry in plain.graph.output}
+    if len(found) < len(outputs):
+        rewritten = True
+        kept = [onnx.ValueInfoProto.FromString(outputs[name].SerializeToString())
+                for name in found.values()]  # fmt: skip
+        del plain.graph.output[:]
+        plain.graph.output.extend(kept)
+    _free_batch(plain)
+    return OnnxFile(
+        path=path,
+        model=plain,
+        roles=found,
+        external=external,
+        floating_types=kinds,
+        rewritten=rewritten,
+    )
+
+
+def _parsed(path: Path) -> onnx.ModelProto:
+    try:
+        content = unpacking.unpacked(path)
+    except EOFError as error:
         raise ValueError(
-            f"{path} takes {shapes or 'no inputs'}: expected one input of shape "
-            "[batch, 112, 8, 8], Leela's planes"
-        )
-    _free_batch(model)
-    external = {name: disk.sha256(path.parent / name) for name in names}
-    return OnnxFile(model=model, external=external)
+            f"{path} is cut off: its gzip stream does not end after {path.stat().st_size} bytes; "
+            "get the file again"
+        ) from error
+    except decompression.DAMAGE as error:
+        raise ValueError(f"{path} is damaged: {error}; get the file again") from error
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise ValueError(
+            f"{path} is not an ONNX file ({len(content)} bytes that do not parse): expected a "
+            "network exported by lc0's leela2onnx, complete"
+        ) from error
+    return model
 
 
-def _external_files(model: onnx.ModelProto) -> set[str]:
-    """The files, other than the model's own, in which it keeps tensors."""
-    tensors = [*model.graph.initializer, *_attribute_tensors(model)]
-    return {
-        onnx.external_data_helper.ExternalDataInfo(tensor).location
-        for tensor in tensors
-        if onnx.external_data_helper.uses_external_data(tensor)
-    }
+def _load_external(model: onnx.ModelProto, path: Path) -> dict[str, str]:
+    """Reads the tensors that lie in other files; the SHA-256 of each such file by its name."""
+    ends: dict[str, int] = {}
+    for tensor in (*model.graph.initializer, *_attribute_tensors(model)):
+        if onnx.external_data_helper.uses_external_data(tensor):
+            place = onnx.external_data_helper.ExternalDataInfo(tensor)
+            end = (place.offset or 0) + (place.length or 0)
+            ends[place.location] = max(end, ends.get(place.location, 0))
+    if not ends:
+        return {}
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (onnx.checker.ValidationError, OSError, ValueError) as error:
+        for name, end in ends.items():
+            file = path.parent / name
+            if file.is_file() and file.stat().st_size < end:
+                raise ValueError(_cut_off(path, name, file.stat().st_size, end)) from error
+        said = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} keeps its tensors in another file, which cannot be read: {said}"
+        ) from error
+    for name, end in ends.items():
+        size = (path.parent / name).stat().st_size
+        if size < end:
+            raise ValueError(_cut_off(path, name, size, end))
+    return {name: disk.sha256(path.parent / name) for name in sorted(ends)}
+
+
+def _cut_off(path: Path, name: str, size: int, end: int) -> str:
+    return (
+        f"{path} keeps its tensors in {name!r}, which is cut off: it has {size} bytes of at least "
+        f"{end}; get both files again"
+    )
 
 
 def _attribute_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -121,6 +184,29 @@ def _attribute_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         for attribute in node.attribute:
             yield attribute.t
             yield from attribute.tensors
+
+
+def _check_input(model: onnx.ModelProto, path: Path) -> None:
+    shapes = {
+        entry.name: [size.dim_value for size in entry.type.tensor_type.shape.dim]
+        for entry in model.graph.input
+    }
+    if len(shapes) != 1 or next(iter(shapes.values()))[-3:] != [112, 8, 8]:
+        raise ValueError(
+            f"{path} takes {shapes or 'no inputs'}: expected one input of shape "
+            "[batch, 112, 8, 8], Leela's planes"
+        )
+
+
+def _refuse_relative_positions(model: onnx.ModelProto, path: Path) -> None:
+    names = [entry.name for entry in model.graph.initializer]
+    names += [name for node in model.graph.node for name in node.output]
+    found = next((name for name in names if re.search(r"/rpe(_[qkv])?(/|$)", name)), None)
+    if found is not None:
+        raise ValueError(
+            f"{path} has relative position encoding ({found!r}), as BT5 networks have: networks of "
+            "that kind are not read yet"
+        )
 
 
 def _free_batch(model: onnx.ModelProto) -> None:
@@ -185,67 +271,45 @@ def check_head(model: onnx.ModelProto, path: Path, kind: str, asked: str | None)
 def roles(model: onnx.ModelProto, path: Path) -> dict[str, str]:
     """The names of the outputs by what they are: policy, wdl, value, mlh (moves left).
 
+    Outputs are known by the notes in the file, then by the names that lc0 gives them
+    (`/output/wdl`, in older files `output/wdl`). A file without any of these names is read by the
+    words in its names, where there is one output of each word. Other outputs of a file are left
+    alone.
+
     Raises:
-        ValueError: naming the file, if there is no policy.
+        ValueError: naming the file, if there is no policy, or more than one output may be meant.
     """
     outputs = [output.name for output in model.graph.output]
-    found = {
-        role: name for name in outputs for role in ("policy", "wdl", "value", "mlh") if role in name
-    }
+    notes = metadata(model)
+    found = {role: notes[_NOTE.format(role)] for role in _ROLES if _NOTE.format(role) in notes}
+    for role, name in found.items():
+        if name not in outputs:
+            raise ValueError(
+                f"{path} notes {name!r} as its {role} output, and its outputs are "
+                f"{', '.join(outputs)}"
+            )
+    known = {name.removeprefix("/"): name for name in outputs}
+    exact = {role: known[f"output/{role}"] for role in _ROLES if f"output/{role}" in known}
+    found = exact | found
+    if not found:
+        for role in _ROLES:
+            named = [name for name in outputs if role in name.lower()]
+            if len(named) > 1:
+                raise ValueError(
+                    f"{path} has {len(named)} outputs that may be its {role}: {', '.join(named)}. "
+                    f"Name the right one '/output/{role}', as lc0's leela2onnx does, or note it in "
+                    f"the file's metadata under {_NOTE.format(role)!r}"
+                )
+            if named:
+                found[role] = named[0]
     if "policy" not in found:
         raise ValueError(
-            f"{path} has the outputs {', '.join(outputs)}: expected one named like "
-            "'/output/policy', as lc0's leela2onnx writes it"
+            f"{path} has the outputs {', '.join(outputs)}: expected one named '/output/policy', as "
+            "lc0's leela2onnx writes it"
         )
-    return found
+    return {role: found[role] for role in _ROLES if role in found}
 
 
 def set_metadata(model: onnx.ModelProto, entries: Mapping[str, str]) -> None:
     """Adds notes to the model, replacing those of the same key."""
     onnx.helper.set_model_props(model, {**metadata(model), **entries})
-
-
-def to_float32(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network in float32: half-precision weights widened exactly, casts between them gone.
-
-    The model itself is returned when there is nothing to widen.
-    """
-    kinds = {entry.data_type for entry in model.graph.initializer}
-    casts = {
-        node.output[0]: node.input[0]
-        for node in model.graph.node
-        if node.op_type == "Cast" and any(a.name == "to" and a.i in _REAL for a in node.attribute)
-    }
-    if kinds & _REAL <= {onnx.TensorProto.FLOAT} and not casts:
-        return model
-    wide = onnx.ModelProto()
-    wide.CopyFrom(model)
-    for entry in wide.graph.initializer:
-        if entry.data_type in _REAL:
-            values = onnx.numpy_helper.to_array(entry).astype(np.float32)
-            entry.CopyFrom(onnx.numpy_helper.from_array(values, entry.name))
-    del wide.graph.value_info[:]
-    for value in (*wide.graph.input, *wide.graph.output):
-        if value.type.tensor_type.elem_type in _REAL:
-            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    outputs = {value.name for value in wide.graph.output}
-
-    def source(name: str) -> str:
-        while name in casts and name not in outputs:
-            name = casts[name]
-        return name
-
-    nodes = [
-        node
-        for node in wide.graph.node
-        if node.op_type != "Cast" or node.output[0] not in casts or node.output[0] in outputs
-    ]
-    for node in nodes:
-        node.input[:] = [source(name) for name in node.input]
-        for attribute in node.attribute:
-            if node.op_type == "Cast" and attribute.name == "to" and attribute.i in _REAL:
-                attribute.i = onnx.TensorProto.FLOAT
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del wide.graph.node[:]
-    wide.graph.node.extend(kept)
-    return wide

@@ -14,7 +14,7 @@ from leela_probe.networks.outputs import Outputs
 from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.moves import POLICY_SIZE
 
-__all__ = ["TOLERANCE", "MismatchError", "boards", "compare"]
+__all__ = ["TOLERANCE", "MismatchError", "boards", "check_file", "compare"]
 
 TOLERANCE = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.25, "float16": 0.05}
 """What the engines may differ by, by the type that torch computes in: in the probability of a legal
@@ -63,21 +63,48 @@ def compare(
     for outputs in (graph, session):
         _check_width("policy", outputs.logits, POLICY_SIZE)
         _check_width("WDL", outputs.wdl, 3)
-    policies = [
-        np.exp(evaluation.log_softmax_over_legal_moves(outputs.logits, encoded))
-        for outputs in (graph, session)
-    ]
-    worst = _difference(*policies)
-    values = [_difference(graph.wdl, session.wdl), _difference(graph.value, session.value)]
+    policy, value = _differences(graph, session, encoded)
     tolerance = TOLERANCE[dtype]
-    if not all(found <= tolerance for found in (worst, *values)):  # a NaN is a mismatch
+    if not (policy <= tolerance and value <= tolerance):  # a NaN is a mismatch
         _refuse_no_numbers(graph, session, dtype, constants)
         raise MismatchError(
-            f"the torch graph on {device} in {dtype} and onnxruntime differ by {worst:.2g} in the "
-            f"probability of a move and {max(values):.2g} in the value, more than {tolerance:g}: "
+            f"the torch graph on {device} in {dtype} and onnxruntime differ by {policy:.2g} in the "
+            f"probability of a move and {value:.2g} in the value, more than {tolerance:g}: "
             "the graph is read wrongly, please report it with this file"
         )
-    return worst
+    return policy
+
+
+def check_file(read: Outputs, file: Outputs, encoded: EncodedBoards, *, dtype: str) -> None:
+    """Compares a network as it was read here with its file as onnxruntime runs it unchanged.
+
+    Args:
+        read: the answers of the network that was read.
+        file: those of the file itself; where they are not numbers nothing is compared.
+        encoded: the boards.
+        dtype: the narrowest type in the file, a key of `TOLERANCE`.
+
+    Raises:
+        MismatchError: if they differ by more than the tolerance.
+    """
+    policy, value = _differences(read, file, encoded)
+    tolerance = TOLERANCE[dtype]
+    if np.isfinite(file.logits).all() and not (policy <= tolerance and value <= tolerance):
+        raise MismatchError(
+            f"the network as it is read here and the file itself in onnxruntime differ by "
+            f"{policy:.2g} in the probability of a move and {value:.2g} in the value, more than "
+            f"{tolerance:g}: the file is read wrongly, please report it"
+        )
+
+
+def _differences(first: Outputs, second: Outputs, encoded: EncodedBoards) -> tuple[float, float]:
+    """The largest differences in the probability of a legal move, and in WDL or value."""
+    policies = [
+        np.exp(evaluation.log_softmax_over_legal_moves(outputs.logits, encoded))
+        for outputs in (first, second)
+    ]
+    values = [_difference(first.wdl, second.wdl), _difference(first.value, second.value)]
+    return _difference(*policies), float(np.max(values))
 
 
 def _check_width(head: str, values: np.ndarray | None, width: int) -> None:

@@ -17,12 +17,14 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from leela_probe.files import unpacking
 from leela_probe.files.workers import cores
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "run_file"]
 
 _FATAL_ONLY = 4  # what goes wrong comes as an exception too
 _LARGE = 1 << 26  # bytes of a model
+_DTYPES = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(double)": "f8"}
 _SHARE = (4, 32)  # the fewest and the most boards of a share
 
 
@@ -88,6 +90,35 @@ class Runtime:
             return list(self._session.run(list(outputs), dict(feeds)))
         except Exception as error:
             raise ValueError(f"{self._path} fails in onnxruntime: {_reason(error)}") from error
+
+
+def run_file(path: Path, planes: np.ndarray, outputs: Sequence[str]) -> list[np.ndarray] | None:
+    """What onnxruntime gives for a file as it is, in float32; None if it cannot run that.
+
+    Args:
+        path: an ONNX file, gzipped or not, of any floating type and for any size of batch.
+        planes: the input.
+        outputs: the names of what is asked for.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    content = unpacking.unpacked(path) if path.name.lower().endswith(".gz") else str(path)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        (entry,) = session.get_inputs()[:1]
+        fixed = entry.shape[0] if isinstance(entry.shape[0], int) else len(planes)
+        padded = np.concatenate([planes, planes[: -len(planes) % fixed]])
+        typed = padded.astype(_DTYPES[entry.type])
+        batches = [
+            session.run(list(outputs), {entry.name: typed[start : start + fixed]})
+            for start in range(0, len(typed), fixed)
+        ]
+    except Exception:  # whatever it is, onnxruntime is no witness then
+        return None
+    return [
+        np.concatenate(parts)[: len(planes)].astype(np.float32)
+        for parts in zip(*batches, strict=True)
+    ]
 
 
 def _reason(error: Exception) -> str:

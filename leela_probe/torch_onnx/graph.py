@@ -22,6 +22,7 @@ from torch import Tensor
 
 from leela_probe.torch_onnx.fusion import fuse
 from leela_probe.torch_onnx.operators import Node, Step, bind
+from leela_probe.torch_onnx.plain_models import plain
 
 __all__ = ["Edit", "Graph"]
 
@@ -57,6 +58,7 @@ class Graph:
         dtype: torch.dtype = torch.float32,
         tf32: bool = False,
     ) -> None:
+        model = plain(model)
         self.device = torch.device(device)
         self.dtype = dtype
         self.tf32 = tf32
@@ -64,9 +66,7 @@ class Graph:
             (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 17
         )
         self.constants = self._read_constants(model)
-        self.nodes = tuple(
-            _read_node(node) for node in model.graph.node if node.op_type != "Constant"
-        )
+        self.nodes = tuple(_read_node(node) for node in model.graph.node)
         self.inputs = tuple(
             entry.name for entry in model.graph.input if entry.name not in self.constants
         )
@@ -83,17 +83,14 @@ class Graph:
         self._boundaries: dict[Any, tuple[str, ...]] = {}
 
     def _read_constants(self, model: onnx.ModelProto) -> dict[str, Tensor]:
-        entries = [(entry.name, entry) for entry in model.graph.initializer]
-        for node in model.graph.node:
-            if node.op_type == "Constant":
-                value = next(a for a in node.attribute if a.name == "value")
-                entries.append((node.output[0], value.t))
-        return {name: self._constant(onnx.numpy_helper.to_array(entry)) for name, entry in entries}
+        return {
+            entry.name: self._constant(onnx.numpy_helper.to_array(entry))
+            for entry in model.graph.initializer
+        }
 
     def _constant(self, array: np.ndarray) -> Tensor:
         if array.dtype.kind in "biu":
             return torch.from_numpy(array.copy())
-        # numpy has no bfloat16 of its own; all floating files widen exactly to float32
         return torch.from_numpy(array.astype(np.float32)).to(self.device, self.dtype)
 
     @property
@@ -289,7 +286,7 @@ def _read_node(node: onnx.NodeProto) -> Node:
         attributes[attribute.name] = value.decode() if isinstance(value, bytes) else value
     return Node(
         name=node.name or node.output[0],
-        op=node.op_type,
+        op=node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}",
         inputs=tuple(node.input),
         outputs=tuple(node.output),
         attributes=attributes,

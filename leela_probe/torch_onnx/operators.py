@@ -29,7 +29,10 @@ class UnsupportedOperatorError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One node of an ONNX file; an input that is left out is the empty string."""
+    """One node of an ONNX file; an input that is left out is the empty string.
+
+    The operator's name begins with its domain where that is not ONNX's own.
+    """
 
     name: str
     op: str
@@ -81,8 +84,8 @@ class _Operands:
     def refuse(self, why: str) -> UnsupportedOperatorError:
         return UnsupportedOperatorError(
             f"node {self.node.name!r}, operator {self.node.op}: {why}; leela_probe runs the "
-            "operators that lc0's leela2onnx writes - convert the network with it, or add the "
-            "operator to leela_probe/torch_onnx/operators.py"
+            "operators that lc0's leela2onnx writes: give the file as lc0 wrote it, before another "
+            "tool changed it, or add the operator to leela_probe/torch_onnx/operators.py"
         )
 
 
@@ -166,9 +169,19 @@ for _name, _binary in _BINARY.items():
 
 @_operator("Selu")
 def _selu(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
-    alpha = operands.attribute("alpha", 1.67326319217681884765625)
-    gamma = operands.attribute("gamma", 1.05070102214813232421875)
-    return [0], lambda x: gamma * F.elu(x, alpha)
+    return [0], _scaled_elu(operands)
+
+
+def _scaled_elu(operands: _Operands, *, prefix: str = "") -> Callable[[Tensor], Tensor]:
+    alpha = operands.attribute(f"{prefix}alpha", 1.67326319217681884765625)
+    gamma = operands.attribute(f"{prefix}gamma", 1.05070102214813232421875)
+    return lambda x: gamma * F.elu(x, alpha)
+
+
+@_operator("com.microsoft.QuickGelu")
+def _quick_gelu(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
+    alpha = operands.attribute("alpha", 1.702)
+    return [0], lambda x: x * torch.sigmoid(alpha * x)
 
 
 @_operator("Elu")
@@ -200,19 +213,43 @@ def _softmax(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
 # -- layers ---------------------------------------------------------------------------------------
 
 
-@_operator("Gemm")
+@_operator("Gemm", "com.microsoft.FusedGemm")
 def _gemm(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
     alpha, beta = operands.attribute("alpha", 1.0), operands.attribute("beta", 1.0)
     transpose_a, transpose_b = operands.attribute("transA", 0), operands.attribute("transB", 0)
 
+    activation = _activation(operands)
+
     def gemm(a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
         product = alpha * ((a.mT if transpose_a else a) @ (b.mT if transpose_b else b))
-        return product if c is None else product + beta * c
+        return activation(product if c is None else product + beta * c)
 
     return range(3 if operands.has(2) else 2), gemm
 
 
-@_operator("Conv")
+@_operator("com.microsoft.FusedMatMul")
+def _scaled_product(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
+    alpha = operands.attribute("alpha", 1.0)
+    transpose_a, transpose_b = operands.attribute("transA", 0), operands.attribute("transB", 0)
+    if operands.attribute("transBatchA", 0) or operands.attribute("transBatchB", 0):
+        raise operands.refuse("it transposes batches")
+    return [
+        0,
+        1,
+    ], lambda a, b: alpha * ((a.mT if transpose_a else a) @ (b.mT if transpose_b else b))
+
+
+def _activation(operands: _Operands) -> Callable[[Tensor], Tensor]:
+    """What onnxruntime's optimiser has put into the node that came before."""
+    name = operands.attribute("activation", "")
+    if name == "Selu":
+        return _scaled_elu(operands, prefix="activation_")
+    if name not in ("", "Relu", "Sigmoid", "Tanh"):
+        raise operands.refuse(f"activation {name!r}")
+    return _UNARY[name or "Identity"]
+
+
+@_operator("Conv", "com.microsoft.FusedConv")
 def _conv(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
     if operands.attribute("auto_pad", "NOTSET") not in ("NOTSET", b"NOTSET"):
         raise operands.refuse(f"auto_pad {operands.attribute('auto_pad', '')!r}")
@@ -224,10 +261,15 @@ def _conv(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
     dilation = tuple(operands.attribute("dilations", [1] * len(begin)))
     group = operands.attribute("group", 1)
 
-    def conv(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        return F.conv2d(x, weight, bias, stride, tuple(begin), dilation, group)
+    activation = _activation(operands)
+    positions = [place for place in range(4) if operands.has(place)]
 
-    return range(3 if operands.has(2) else 2), conv
+    def conv(x: Tensor, weight: Tensor, *more: Tensor) -> Tensor:
+        bias = more[0] if 2 in positions else None
+        found = F.conv2d(x, weight, bias, stride, tuple(begin), dilation, group)
+        return activation(found + more[-1] if 3 in positions else found)
+
+    return positions, conv
 
 
 @_operator("BatchNormalization")
@@ -393,7 +435,9 @@ def _gather(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
 def _cast(operands: _Operands) -> tuple[Sequence[int], Callable[..., Any]]:
     target = operands.attribute("to", 1)
     if target in _FLOATING:  # the whole graph runs in one floating type, chosen by the caller
-        return [0], lambda x: x
+        dtypes = {value.dtype for value in operands.constants.values() if value.is_floating_point()}
+        dtype = dtypes.pop() if dtypes else torch.float32
+        return [0], lambda x: x if x.is_floating_point() else x.to(dtype)
     if target not in _INTEGER_DTYPES:
         raise operands.refuse(f"cast to ONNX type {target}")
     dtype = _INTEGER_DTYPES[target]

@@ -27,7 +27,7 @@ def test_a_half_precision_export_runs_in_float32(preset, kind, network_file, onn
         capture_output=True,
     )
     planes = (np.random.default_rng(0).random((2, 112, 8, 8)) < 0.1).astype(np.float32)
-    wide = onnx_files.to_float32(onnx_files.read(half))
+    wide = onnx_files.read(half)
     assert not any(node.op_type == "Cast" for node in wide.graph.node)
     results = [
         onnxruntime.InferenceSession(model.SerializeToString()).run(
@@ -45,15 +45,18 @@ def test_a_half_precision_export_runs_in_float32(preset, kind, network_file, onn
         np.testing.assert_array_equal(weights[entry.name], value.astype(weights[entry.name].dtype))
 
 
-def test_a_float32_file_is_left_as_it_is(attention_file):
-    model = onnx_files.read(attention_file)
-    assert onnx_files.to_float32(model) is model
+@pytest.mark.parametrize("preset", ["attention", "multihead", "se-attention", "classical"])
+def test_a_file_of_lc0s_is_left_as_it_is(preset, onnx_file):
+    opened = onnx_files.open_file(onnx_file(preset))
+    assert not opened.rewritten
+    assert opened.model == onnx.load(onnx_file(preset))
+    assert (opened.narrowest, dict(opened.external)) == ("float32", {})
 
 
 def test_a_file_that_is_no_onnx_is_refused(tmp_path):
     path = tmp_path / "not.onnx"
     path.write_bytes(b"PuzzleId,FEN,Moves\n" * 30)
-    with pytest.raises(ValueError, match=r"not\.onnx is no ONNX file \(570 bytes"):
+    with pytest.raises(ValueError, match=r"not\.onnx is not an ONNX file \(570 bytes"):
         onnx_files.read(path)
 
 
@@ -67,7 +70,7 @@ def test_an_empty_file_is_refused(tmp_path):
 def test_a_truncated_file_is_refused(attention_file, tmp_path):
     path = tmp_path / "cut.onnx"
     path.write_bytes(attention_file.read_bytes()[:20000])
-    with pytest.raises(ValueError, match=r"cut\.onnx is no ONNX file"):
+    with pytest.raises(ValueError, match=r"cut\.onnx is not an ONNX file"):
         onnx_files.read(path)
 
 

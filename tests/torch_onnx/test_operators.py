@@ -75,13 +75,31 @@ CASES = [
     ("Shape", SQUARE, [], {}, 17, 1),
     ("Shape", SQUARE, [], {"start": 1, "end": -1}, 17, 1),
     ("Expand", MATRIX[:1], [constant(3, 6, 5)], {}, 17, 1),
+    # what onnxruntime's optimiser joins nodes into
+    ("com.microsoft.QuickGelu", MATRIX, [], {"alpha": 1.0}, 17, 1),
+    ("com.microsoft.QuickGelu", MATRIX, [], {}, 17, 1),
+    ("com.microsoft.FusedMatMul", SQUARE, [RNG.normal(size=(2, 3, 5, 4)).astype(np.float32)],
+     {"transB": 1, "alpha": 0.25}, 17, 1),
+    ("com.microsoft.FusedGemm", MATRIX, [RNG.normal(size=(5, 3)).astype(np.float32), vector(3)],
+     {"activation": "Relu", "beta": 0.5}, 17, 1),
+    ("com.microsoft.FusedGemm", MATRIX, [RNG.normal(size=(5, 3)).astype(np.float32), vector(3)],
+     {"activation": "Tanh"}, 17, 1),
+    ("com.microsoft.FusedGemm", MATRIX, [RNG.normal(size=(5, 3)).astype(np.float32), vector(3)],
+     {"activation": "Selu", "activation_alpha": 1.6732632, "activation_gamma": 1.050701}, 17, 1),
+    ("com.microsoft.FusedConv", SQUARE, [RNG.normal(size=(5, 3, 1, 1)).astype(np.float32),
+     vector(5)], {"activation": "Relu"}, 17, 1),
+    ("com.microsoft.FusedConv", SQUARE, [RNG.normal(size=(3, 3, 3, 3)).astype(np.float32),
+     vector(3), SQUARE[::-1].copy()], {"activation": "Relu", "pads": [1, 1, 1, 1]}, 17, 1),
 ]  # fmt: skip
 
 
 def model_of(op, x, constants, attributes, opset, outputs):
     names = [f"c{i}" for i in range(len(constants))]
+    domain, _, op = op.rpartition(".")
     results = [f"y{i}" for i in range(outputs)]
-    node = helper.make_node(op, ["x", *names], results, name="the_node", **attributes)
+    node = helper.make_node(
+        op, ["x", *names], results, name="the_node", domain=domain, **attributes
+    )
     graph = helper.make_graph(
         [node],
         "test",
@@ -89,7 +107,8 @@ def model_of(op, x, constants, attributes, opset, outputs):
         [helper.make_value_info(result, onnx.TypeProto()) for result in results],
         [numpy_helper.from_array(v, n) for v, n in zip(constants, names, strict=True)],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[3]}-{case[4]}")
@@ -126,6 +145,12 @@ def test_an_unknown_operator_is_refused_by_node_and_name():
         (("ReduceMean", MATRIX, [], {}, 17, 1), "no axes given"),
         (("Cast", MATRIX, [], {"to": 8}, 17, 1), "cast to ONNX type 8"),
         (("Reshape", MATRIX, [constant(-1)], {"allowzero": 1}, 17, 1), "allowzero"),
+        (("com.microsoft.FusedMatMul", SQUARE, [SQUARE], {"transBatchA": 1}, 17, 1),
+         "it transposes batches"),
+        (("com.microsoft.FusedGemm", MATRIX, [MATRIX], {"activation": "HardSigmoid"}, 17, 1),
+         "activation 'HardSigmoid'"),
+        (("com.microsoft.nchwc.Conv", SQUARE, [SQUARE], {}, 17, 1),
+         "operator com.microsoft.nchwc.Conv: unknown operator"),
     ],
 )  # fmt: skip
 def test_a_form_of_an_operator_that_is_not_run_is_refused(case, message):
