@@ -40,6 +40,7 @@ __all__ = [
     "line",
     "lines",
     "main",
+    "of_line",
     "of_position",
     "puzzle_id",
     "retractions",
@@ -67,8 +68,9 @@ _THEMES = {
     "mate-in-2": ("mate", "mateIn2", "short"),
     "mate-in-1": ("mate", "mateIn1", "oneMove"),
     "near-miss": ("nearMiss",),
+    "mate-in-3": ("mate", "mateIn3", "long"),
 }
-_PLIES = {"mate-in-2": 3, "mate-in-1": 1, "near-miss": 2}
+_PLIES = {"mate-in-3": 5, "mate-in-2": 3, "mate-in-1": 1, "near-miss": 2}
 _NUMBERS = {"mate-in-2": 0, "mate-in-1": 1, "near-miss": 3}  # among `records.KINDS`
 _LETTERS = string.ascii_letters + string.digits
 _IDS = len(_LETTERS) ** 5
@@ -84,7 +86,7 @@ class PuzzleLine:
         fen: the position before the set-up move.
         moves: the set-up move and the line, in UCI.
         themes: in Lichess's words; near misses have a word of ours, `nearMiss`.
-        kind: one of `KINDS`.
+        kind: one of `KINDS`, or a mate in three.
         name: its PuzzleId; by default `write` gives one.
         rating: Lichess's 1500 of the beginning where nobody has played it.
         game: the address of the game it is from.
@@ -132,12 +134,29 @@ def line(
     moves = following(board, seed=seed, kind=kind, tried=tried)
     if isinstance(moves, Dropped):
         return moves
+    return of_line(board, moves, seed=seed, kind=kind)
+
+
+def of_line(
+    board: chess.Board, moves: tuple[chess.Move, ...], *, seed: int, kind: str
+) -> PuzzleLine | Dropped:
+    """The puzzle of a position whose line is known, either colour to move by lot.
+
+    Args:
+        board: is not changed.
+        moves: the line.
+        seed: of the set-up move and the colour.
+        kind: one of `KINDS`, or a mate in three.
+
+    Raises:
+        CertificateError: the line is not of that kind.
+    """
     earlier = min(retractions(board), key=lambda pair: _rank(seed, *pair), default=None)
     if earlier is None:
         return Dropped(fen=board.fen(), reason="no set-up move")
     start, setup = earlier
-    mirror = _rank(seed, board, moves[0])[0] % 2
-    return _puzzle(start.mirror() if mirror else start, setup, moves, kind, mirror=bool(mirror))
+    mirror = bool(_rank(seed, board, moves[0])[0] % 2)
+    return _puzzle(start.mirror() if mirror else start, setup, moves, kind, mirror=mirror)
 
 
 def following(
@@ -319,14 +338,29 @@ def certify(puzzle: PuzzleLine) -> None:
             board.push(move)
         expect(not certificates.mates_in_one(board), "the reply is answered by a mate")
         return
+    which = "second"
+    if puzzle.kind == "mate-in-3":
+        which = "fourth"
+        first, reply, *line = line
+        expect(not any(_mates_before_three(board)), "there is a faster mate")
+        only = certificates.mates_in_three(board)
+        expect(only == (first,), "the second move is not the only mate in three")
+        board.push(first)
+        expect(board.is_legal(reply), "the reply is not legal")
+        board.push(reply)
     key, reply, mate = line
-    expect(certificates.mates(board).key == key, "the second move is not the only mate in two")
+    expect(certificates.mates(board).key == key, f"the {which} move is not the only mate in two")
     board.push(key)
     expect(board.is_legal(reply), "the reply is not legal")
     board.push(reply)
     expect(certificates.mates_in_one(board) == (mate,), "the last move is not the only mate")
     board.push(mate)
     expect(board.is_checkmate(), "the last move is not mate")
+
+
+def _mates_before_three(board: chess.Board) -> tuple[tuple[chess.Move, ...], ...]:
+    found = certificates.mates(board)
+    return found.in_one, found.in_two
 
 
 def puzzle_id(index: int, *, seed: int) -> str:

@@ -20,6 +20,7 @@ enum {
 };
 #define ROOT_SHARES 4
 #define MOST_PLIES 5
+#define TRIES 64 /* to take a capture back */
 #define MOST_MEN_CROWDED 11 /* of a side */
 
 typedef struct {
@@ -347,7 +348,7 @@ static void try_sacrifice(TacticsBlock *b, int share) {
     if (!place_any(&b->random, &end)) return;
     const Move last = only_move(&end, moves);
     if (!last) return;
-    for (int attempt = 0; attempt < 64; attempt++) {
+    for (int more = b->held_out ? 32 * TRIES : TRIES; more; more--) { /* most are not held out */
         if (!taken_back(&b->random, &end, &root, &key) || to_of(last) == to_of(key)) continue;
         if (!slot_of(b, &root, &who) || mates_in_one(&root, keys, 1)) continue;
         int found = mates_in_two(&root, keys, 2);
