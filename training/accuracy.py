@@ -5,7 +5,8 @@
 
 The networks are read from the files that ship and asked through the package, as its users do.
 Of Lichess puzzles those count that are certified here to be a mate in 1, or a mate in 2 with one
-first move; no network is trained on any.
+first move; no network is trained on any. Records of the domain `tactics` are also counted by what
+experiments need: sacrifices, single replies, pieces ready for the third move.
 """
 
 import json
@@ -24,9 +25,9 @@ from leela_probe.puzzles import lichess
 from leela_probe.puzzles.dumps import MalformedRow
 from leela_probe.weights import random_networks
 from leela_probe.weights.weights_files import read
-from training import certificates, records
+from training import certificates, records, tactics
 from training.batches import Records
-from training.records import MATE_IN_1, MATE_IN_2
+from training.records import MATE_IN_1, MATE_IN_2, MATE_IN_3
 
 __all__ = ["Share", "main", "markdown", "of_dump", "shares"]
 
@@ -57,7 +58,7 @@ class Share:
 def shares(
     found: np.ndarray, *, players: Mapping[str, Network], weak: str, source: str
 ) -> list[Share]:
-    """How often each network and each rule finds the certified moves of mates in 1 and 2.
+    """How often each network and each rule finds the certified moves of mates in 1, 2 and 3.
 
     Args:
         found: records.
@@ -65,14 +66,14 @@ def shares(
         weak: which of them says what counts as unlikely.
         source: what to call these positions.
     """
-    mates = found[np.isin(found["kind"], (MATE_IN_2, MATE_IN_1))]
+    mates = found[np.isin(found["kind"], (MATE_IN_2, MATE_IN_1, MATE_IN_3))]
     right = {
         name: np.array([_chance(record, bit) for record in mates]) for name, bit in _RULES.items()
     }
     right["a legal move by lot"] = np.array([_chance(record, 0) for record in mates])
     said = {name: _said(mates, player) for name, player in players.items()}
     right = {**{name: best for name, (best, _) in said.items()}, **right}
-    two = mates["kind"] == MATE_IN_2
+    two, three = mates["kind"] == MATE_IN_2, mates["kind"] == MATE_IN_3
     check = np.array([bool(records.moves(r, bits=records.STRONG | records.CHECK)) for r in mates])
     unlikely = said[weak][1] < UNLIKELY
     groups = {
@@ -80,8 +81,12 @@ def shares(
         "mates in 2, the first move gives check": two & check,
         "mates in 2, quiet first move": two & ~check,
         f"mates in 2, first move under {UNLIKELY:.0%} for {weak}": two & unlikely,
-        "mates in 1": ~two,
+        "mates in 1": mates["kind"] == MATE_IN_1,
+        "mates in 3": three,
+        f"mates in 3, first move under {UNLIKELY:.0%} for {weak}": three & unlikely,
     }
+    if "pattern" in (mates.dtype.names or ()):
+        groups |= tactics.groups(mates)
     return [
         _share(f"{source}: {group}", player, every[inside])
         for group, inside in groups.items()

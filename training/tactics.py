@@ -23,6 +23,7 @@ import numpy as np
 
 from training import certificates, records
 from training.certificates import CertificateError, Split
+from training.records import MATE_IN_2, MATE_IN_3
 
 __all__ = [
     "ROOTS",
@@ -32,6 +33,7 @@ __all__ = [
     "TACTIC",
     "TacticsMix",
     "generate",
+    "groups",
     "line",
     "verify",
 ]
@@ -133,6 +135,22 @@ def generate(
     if failed:
         raise MemoryError(f"no memory for the positions of a block of {count} records")
     return made
+
+
+def groups(found: np.ndarray) -> dict[str, np.ndarray]:
+    """Which records are of the groups that experiments need, (board), by name.
+
+    Args:
+        found: of `TACTIC`.
+    """
+    two, three = found["kind"] == MATE_IN_2, found["kind"] == MATE_IN_3
+    five = found["plies"] == 5
+    return {
+        "mates in 2 by sacrifice": two & (found["share"] == SACRIFICE_IN_2),
+        "mates in 3 by sacrifice": three & (found["share"] == SACRIFICE_IN_3),
+        "five plies, single reply": five & (found["forced"] & 1 > 0),
+        "five plies, a piece ready": five & (found["ready"] > 0),
+    }
 
 
 def line(tactic: np.void) -> tuple[chess.Move, ...]:

@@ -30,13 +30,11 @@ from safetensors.torch import save_file
 from torch import Tensor, distributed, multiprocessing, nn
 
 from leela_probe.weights import shapes
-from training import batches
+from training import batches, tactics
 from training import settings as run_settings
 from training.batches import Batch, Records
 from training.model import SIZES, AttentionBody, Output
-from training.records import MATE_IN_2, MATE_IN_3
 from training.settings import Settings
-from training.tactics import SACRIFICE_IN_2, SACRIFICE_IN_3
 
 __all__ = ["Run", "accuracy", "evaluate", "logits", "losses", "main", "told_loss"]
 
@@ -234,7 +232,10 @@ def evaluate(body: AttentionBody, records: np.ndarray, *, teacher: str, size: in
     found, known, kind = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     groups = {name: (kind == number).numpy() for number, name in enumerate(_KIND_NAMES)}
     if "pattern" in (records.dtype.names or ()):
-        groups |= _tactics(records)
+        groups |= {
+            name.replace(",", "").replace(" ", "_"): group
+            for name, group in tactics.groups(records).items()
+        }
     return {
         name: {
             "positions": int(inside.sum()),
@@ -243,17 +244,6 @@ def evaluate(body: AttentionBody, records: np.ndarray, *, teacher: str, size: in
         }
         for name, inside in groups.items()
         if inside.any()
-    }
-
-
-def _tactics(records: np.ndarray) -> dict[str, np.ndarray]:
-    """What the follow-up experiments need, of records that have a line."""
-    sacrifice = np.isin(records["share"], (SACRIFICE_IN_2, SACRIFICE_IN_3))
-    return {
-        "mate_in_2_sacrifice": (records["kind"] == MATE_IN_2) & sacrifice,
-        "mate_in_3_sacrifice": (records["kind"] == MATE_IN_3) & sacrifice,
-        "mate_in_3_single_reply": (records["plies"] == 5) & (records["forced"] & 1 > 0),
-        "mate_in_3_piece_ready": (records["plies"] == 5) & (records["ready"] > 0),
     }
 
 

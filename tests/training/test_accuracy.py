@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from leela_probe.files import bundled
-from training import accuracy, certificates, records
+from training import accuracy, certificates, records, tactics
 
 ROOT = Path(__file__).parent.parent.parent
 HEADER = "PuzzleId,FEN,Moves,Rating,RatingDeviation,Popularity,NbPlays,Themes,GameUrl\n"
@@ -32,7 +32,7 @@ class Said:
     def policy(self, row):
         board = self.boards[row]
         found = certificates.mates(board)
-        wanted = found.in_one or found.in_two
+        wanted = found.in_one or found.in_two or certificates.mates_in_three(board)
         policy = dict.fromkeys(board.legal_moves, 0.0)
         for move in policy:
             if move not in wanted:
@@ -68,6 +68,17 @@ def test_shares_are_those_of_players_with_known_choices(found):
     assert not any("under" in s.group for s in accuracy.shares(
         found, players={"knows": Player(0.98)}, weak="knows", source="here"
     ))  # fmt: skip
+
+
+def test_longer_mates_have_groups_of_their_own():
+    made = tactics.generate(seed=2, block=0, count=60)
+    every = accuracy.shares(made, players={"p": Player(0.9)}, weak="p", source="here")
+    positions = {share.group.removeprefix("here: "): share.positions for share in every}
+    assert positions["mates in 3"] == (made["kind"] == records.MATE_IN_3).sum()
+    assert positions["mates in 2 by sacrifice"] == (made["share"] == 2).sum()
+    assert positions["mates in 3 by sacrifice"] == (made["share"] == 3).sum()
+    assert {"five plies, single reply", "five plies, a piece ready"} <= set(positions)
+    assert all(share.share == 1 for share in every if share.player == "p")
 
 
 def test_rules_that_name_several_moves_draw_lots(found):

@@ -232,10 +232,10 @@ def test_longer_mates_are_measured_by_what_experiments_need(tmp_path):
     assert {name: each["positions"] for name, each in measured.items()} == {
         "mate_in_2": 40,
         "mate_in_3": 40,
-        "mate_in_2_sacrifice": 20,
-        "mate_in_3_sacrifice": 20,
-        "mate_in_3_single_reply": int(((found["plies"] == 5) & (found["forced"] & 1 > 0)).sum()),
-        "mate_in_3_piece_ready": int(((found["plies"] == 5) & (found["ready"] > 0)).sum()),
+        "mates_in_2_by_sacrifice": 20,
+        "mates_in_3_by_sacrifice": 20,
+        "five_plies_single_reply": int(((found["plies"] == 5) & (found["forced"] & 1 > 0)).sum()),
+        "five_plies_a_piece_ready": int(((found["plies"] == 5) & (found["ready"] > 0)).sum()),
     }
 
 
