@@ -114,8 +114,12 @@ def read(path: Path, *, sealed: bool = False) -> dict[str, Any]:
     return content
 
 
-def check(path: Path) -> dict[str, Any] | None:
+def check(path: Path, digest: str | None = None) -> dict[str, Any] | None:
     """The manifest of a file, whose content is compared with it; None if it has no manifest.
+
+    Args:
+        path: the file.
+        digest: its SHA-256 where that is known.
 
     Raises:
         DamagedError: the file or its manifest is damaged.
@@ -125,12 +129,15 @@ def check(path: Path) -> dict[str, Any] | None:
         return None
     manifest = read(beside)
     output = manifest.get("output")
+    if output is None and "stage" not in manifest:  # somebody else's file of that name
+        return None
     if not isinstance(output, dict) or "sha256" not in output:
         raise DamagedError(f"{str(beside)!r} is damaged: it does not say what the output was")
-    expected, actual = output["sha256"], disk.sha256(path)
+    expected, actual = output["sha256"], digest or disk.sha256(path)
     if actual != expected:
         raise DamagedError(
-            f"{str(path)!r} is damaged: its SHA-256 is {actual}, and {beside.name} says {expected}"
+            f"{str(path)!r} is damaged: its SHA-256 is {actual}, and {beside.name} says "
+            f"{expected}; make it anew, or delete the manifest if it was changed on purpose"
         )
     return manifest
 

@@ -130,8 +130,8 @@ class Stage:
             versions, and `overwrite` is not set.
         FileExistsError: there is a file of that name which no stage has made, and `overwrite` is
             not set.
-        DamagedError: the output, its manifest or the plan of the unfinished output is damaged, and
-            `overwrite` is not set.
+        DamagedError: an input is not what the manifest beside it says; or the output, its manifest
+            or the plan of the unfinished output is damaged, and `overwrite` is not set.
         ChangedInputError: a file is no longer what was loaded.
         StageBusyError: another process is at work on it.
         ValueError: the name ends neither in .parquet nor in .csv, or is that of an input.
@@ -190,6 +190,8 @@ class Stage:
         self._refuse_inputs()
         self._stamps = {key: disk.stamp(file) for key, file in self._files.items()}
         facts = {key: manifests.file_facts(file) for key, file in self._files.items()}
+        for key, file in self._files.items():
+            manifests.check(file, str(facts[key]["sha256"]))
         for key, earlier in loaded.items():
             if earlier != facts[key]["sha256"]:
                 raise ChangedInputError(self._change(key, earlier, str(facts[key]["sha256"])))
