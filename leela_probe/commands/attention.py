@@ -67,7 +67,7 @@ def attention(
     from leela_probe.experiments import attention_tables
 
     with terminal.stage("attention") as progress:
-        finished = attention_tables.run(
+        finished = attention_tables.tabulate(
             loaded,
             puzzles,
             out,

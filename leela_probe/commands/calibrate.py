@@ -64,7 +64,7 @@ def calibrate(
     the heads of single pieces need longer lines.
     """
     from leela_probe.commands import outputs
-    from leela_probe.files import manifests
+    from leela_probe.files import manifests, tables
     from leela_probe.organisms import calibration
 
     wanted = calibration.organisms(seeds=seeds, seed=seed, files=_files(networks or ()))
@@ -75,9 +75,7 @@ def calibrate(
         finished = calibration.calibrate(
             out, wanted, puzzles=puzzles, overwrite=overwrite, progress=progress
         )
-    import pandas as pd
-
-    table = calibration.summary(pd.read_parquet(finished.path))
+    table = calibration.summary(tables.read(finished.path, calibration.SCHEMA))
     written = out / "summary.csv"
     outputs.write_table(
         table,

@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
+import pyarrow
 
 from leela_probe.experiments import categories, effect_figures, effect_tables
-from leela_probe.files import manifests
+from leela_probe.files import manifests, tables
 
 __all__ = [
     "at_one_place",
@@ -290,21 +291,16 @@ def exclusions(paths: Sequence[str | Path]) -> tuple[pd.Series, list[str]]:
     return reasons.reset_index(drop=True), order
 
 
+_VERDICTS = pyarrow.schema({"puzzle_id": pyarrow.string(), "verdict": pyarrow.string()})
 _KEPT = ("kept", "found", "measured")
 
 
 def _verdicts(path: Path) -> tuple[pd.Series, list[str]]:
     from leela_probe.puzzles import criteria, partners
 
-    if not path.is_file():
-        raise FileNotFoundError(f"no table at {path}")
-    if path.suffix == ".csv":
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    else:
-        table = pd.read_parquet(path)
-    lacking = [name for name in ("puzzle_id", "verdict") if name not in table.columns]
-    if lacking:
-        raise ValueError(f"{path} has no column {lacking[0]}: expected a table with verdicts")
+    table = tables.read(
+        path, _VERDICTS, columns=_VERDICTS.names, what="a table of filter, corrupt or patch"
+    )
     stages = (criteria.VERDICTS, partners.VERDICTS, effect_tables.VERDICTS)
     present = set(table["verdict"].dropna())
     stage = next((known for known in stages if present <= set(known)), None)

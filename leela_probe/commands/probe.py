@@ -215,13 +215,11 @@ COMMAND = Command(
 def _accuracies(
     predictions: Path, plan: Plan, recipe: str, probing: ProbeOptions, out: Path
 ) -> pd.DataFrame:
-    import pandas as pd
-
     from leela_probe.commands import outputs
-    from leela_probe.probing import accuracies
+    from leela_probe.probing import accuracies, prediction_tables
 
     table = accuracies.of_predictions(
-        pd.read_parquet(predictions),
+        prediction_tables.read(predictions),
         plan.pairs,
         preset=recipe,
         split=plan.split_name,

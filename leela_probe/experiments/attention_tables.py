@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow
-import pyarrow.parquet
 import safetensors.numpy
 from jaxtyping import Int64
 
@@ -24,7 +23,7 @@ from leela_probe.experiments.attention_reading import (
     patterns,
     relations,
 )
-from leela_probe.files import store
+from leela_probe.files import store, tables
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
 from leela_probe.networks.network import Network
@@ -34,7 +33,7 @@ from leela_probe.statistics.comparisons import beyond_chance
 from leela_probe.statistics.intervals import share_intervals
 from leela_probe.statistics.resampling import ClusterSums, cluster_codes
 
-__all__ = ["SCHEMA", "chance", "parts", "run", "summary"]
+__all__ = ["SCHEMA", "chance", "parts", "summary", "tabulate"]
 
 _PAIRS_AT_ONCE = 16
 _ROWS_AT_ONCE = 1 << 18
@@ -60,10 +59,20 @@ SCHEMA = pyarrow.schema(
         "verdict": _WORDS,
     }
 )
-"""The columns of the table that `run` writes; see `measure`."""
+"""The columns of the table that `tabulate` writes; see `measure`."""
+
+_READ = pyarrow.schema(
+    [
+        ("puzzle_id", _WORDS),
+        ("game_id", _WORDS),
+        *(SCHEMA.field(name) for name in ("layer", "head", "relation", *_MEANS, "rank")),
+        SCHEMA.field("same_square"),
+    ]
+)
+"""What `summary` needs."""
 
 
-def run(
+def tabulate(
     network: Network,
     puzzles: str | Path,
     out: str | Path,
@@ -93,7 +102,7 @@ def run(
         batch_size: see `measure`.
         seed: see `measure`.
         overwrite: see `store.Stage`.
-        progress: told of both passes together.
+        progress: called for both passes together.
 
     Raises:
         PlanChangedError: the output was made with other settings; and what else `store.Stage`
@@ -180,20 +189,19 @@ def chance(top: int, *, puzzles: int = 1, heads: int = 1) -> float:
 
 
 def parts(path: str | Path) -> Iterator[pd.DataFrame]:
-    """The rows of a table that `run` has written, some at a time, for `summary`.
+    """The rows of a table that `tabulate` has written, some at a time, for `summary`.
 
     Args:
         path: `.parquet` or `.csv`.
     """
-    whose = ["puzzle_id", "game_id"]
-    wanted = [*whose, "layer", "head", "relation", *_MEANS, "rank", "same_square"]
-    if Path(path).suffix == ".csv":
-        with pd.read_csv(path, usecols=wanted, chunksize=_ROWS_AT_ONCE) as some:
-            yield from some
-        return
-    with pyarrow.parquet.ParquetFile(path, read_dictionary=whose) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):
-            yield batch.to_pandas()
+    for batch in tables.batches(
+        path,
+        _READ,
+        columns=_READ.names,
+        what="a table that leela-probe attention has written",
+        rows=_ROWS_AT_ONCE,
+    ):
+        yield batch.to_pandas()
 
 
 def summary(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow
-import pyarrow.csv
-import pyarrow.parquet
+
+from leela_probe.files import tables
 
 __all__ = [
     "MEASURED",
@@ -52,6 +52,9 @@ SCHEMA = pyarrow.schema(
 )
 """The columns of an effects table."""
 
+_READ = SCHEMA.append(pyarrow.field("estimate", _NUMBER))  # where a screen has chosen places
+_WHAT = "an effects table, as leela-probe patch writes it"
+
 MEASURED = "measured"
 VERDICTS = (
     MEASURED,
@@ -85,31 +88,7 @@ def read(path: str | Path) -> EffectTable:
         FileNotFoundError: if there is no such file.
         ValueError: if it holds no effects table.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no table at {path}: expected one written by leela-probe patch")
-    try:
-        if path.suffix == ".csv":
-            types = {field.name: _plain(field.type) for field in SCHEMA}
-            types["pattern"] = pyarrow.string()
-            table = pyarrow.csv.read_csv(
-                path, convert_options=pyarrow.csv.ConvertOptions(column_types=types)
-            )
-        else:
-            table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path} is no table that can be read: {error}") from error
-    if "target_pattern" not in table.column_names:  # as tables before 0.1.0 call it
-        table = table.rename_columns(
-            ["target_pattern" if name == "pattern" else name for name in table.column_names]
-        )
-    missing = [name for name in SCHEMA.names if name not in table.column_names]
-    if missing:
-        raise ValueError(
-            f"{path} lacks the columns {', '.join(missing)}: expected an effects table, as "
-            "leela-probe patch writes it"
-        )
-    return to_pandas(table)
+    return to_pandas(tables.read_arrow(path, _READ, optional=["estimate"], what=_WHAT))
 
 
 def pairs_by_verdict(path: str | Path) -> dict[str, int]:
@@ -118,13 +97,7 @@ def pairs_by_verdict(path: str | Path) -> dict[str, int]:
     Args:
         path: a table that `effects.sweep` has written.
     """
-    columns = ["puzzle_id", "rank", "verdict"]
-    if Path(path).suffix == ".csv":
-        types = {name: _plain(SCHEMA.field(name).type) for name in columns}
-        chosen = pyarrow.csv.ConvertOptions(include_columns=columns, column_types=types)
-        table = pyarrow.csv.read_csv(path, convert_options=chosen)
-    else:
-        table = pyarrow.parquet.read_table(path, columns=columns)
+    table = tables.read_arrow(path, SCHEMA, columns=["puzzle_id", "rank", "verdict"], what=_WHAT)
     pairs = table.to_pandas().drop_duplicates()
     counts = pairs["verdict"].value_counts()
     return {verdict: int(counts.get(verdict, 0)) for verdict in VERDICTS}
@@ -138,7 +111,3 @@ def to_pandas(table: pyarrow.Table) -> EffectTable:
 def measured(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of changed runs alone, without those of puzzles that were left out."""
     return table[table["verdict"] == MEASURED]
-
-
-def _plain(kind: pyarrow.DataType) -> pyarrow.DataType:
-    return pyarrow.string() if pyarrow.types.is_dictionary(kind) else kind

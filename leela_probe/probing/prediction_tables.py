@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow
 from jaxtyping import Float, Int64
 
+from leela_probe.files import tables
 from leela_probe.probing.targets import Target
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["CONTROLS", "KINDS", "SCHEMA", "VERDICTS", "frame"]
+__all__ = ["CONTROLS", "KINDS", "SCHEMA", "VERDICTS", "frame", "read"]
 
 KINDS = ("target", "source", "source given predicted target", "joint")
 """What is predicted. A source is predicted given the true target unless it says otherwise; joint is
@@ -50,6 +53,18 @@ SCHEMA = pyarrow.schema(
     }
 )
 """The columns, one row a puzzle, layer, target, split and seed."""
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """The predictions in a file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it does not hold predictions.
+    """
+    place = SCHEMA.get_field_index("site")  # of controls without activations it is an empty text
+    schema = SCHEMA.set(place, SCHEMA.field(place).with_nullable(False))
+    return tables.read(path, schema, what="predictions, as leela-probe probe writes them")
 
 
 def frame(

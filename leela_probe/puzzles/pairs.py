@@ -6,22 +6,28 @@ that they have the same kind of history.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import chess
-import pandas as pd
-import pyarrow.parquet
+import pyarrow
 
-from leela_probe.files import bundled
+from leela_probe.files import tables
 from leela_probe.positions import board_html
 from leela_probe.positions.squares import NetSquare, from_board, to_board
 
 __all__ = ["Pair", "read"]
 
-_NEEDED = ("puzzle_id", "fen", "moves", "verdict", "target_pattern", "game_id")
+_TEXT = pyarrow.string()
+_OPTIONAL = ("clean_fen", "corrupted_fen", "rank", "themes")
+_SCHEMA = pyarrow.schema(
+    [(name, _TEXT) for name in ("puzzle_id", "fen", "moves", "verdict", "target_pattern")]
+    + [("game_id", _TEXT), ("clean_fen", _TEXT), ("corrupted_fen", _TEXT)]
+    + [("rank", pyarrow.int32()), ("themes", _TEXT)]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,48 +123,29 @@ def read(path: str | Path, *, ranks: Sequence[int] = (1,)) -> list[Pair]:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no such table, or holds no pair.
     """
-    path = bundled.resolve(path)
-    table = _table(path)
-    if "target_pattern" not in table:  # as tables before 0.1.0 call it
-        table = table.rename(columns={"pattern": "target_pattern"})
-    missing = [name for name in _NEEDED if name not in table]
-    if missing:
-        raise ValueError(
-            f"{path} lacks the columns {', '.join(missing)}: expected a table written by "
-            "leela-probe corrupt or filter"
-        )
-    found = list(_pairs(table, ranks))
-    if not found:
-        counts = table["verdict"].value_counts().to_dict()
+    table = tables.read_arrow(
+        path, _SCHEMA, columns=_SCHEMA.names, optional=_OPTIONAL,
+        what="a table written by leela-probe corrupt or filter",
+    )  # fmt: skip
+    pairs = list(_pairs(table.to_pylist(), ranks, corrupted="corrupted_fen" in table.column_names))
+    if not pairs:
+        counts = dict(Counter(table["verdict"].to_pylist()).most_common())
         raise ValueError(
             f"{path} holds no pair of rank {', '.join(map(str, ranks))} to experiment on: its "
             f"verdicts are {counts}"
         )
-    return found
+    return pairs
 
 
-def _table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise FileNotFoundError(f"no table at {path}: expected one written by leela-probe corrupt")
-    if path.suffix == ".csv":
-        names = dict.fromkeys(("puzzle_id", "target_pattern", "pattern", "game_id"), str)
-        # only what is empty is missing: a puzzle may be called NA
-        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
-    try:
-        return pyarrow.parquet.read_table(path).to_pandas()
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path} is no Parquet table: {error}") from error
-
-
-def _pairs(table: pd.DataFrame, ranks: Sequence[int]) -> Iterator[Pair]:
-    corrupted = "corrupted_fen" in table
-    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+def _pairs(
+    rows: Iterable[dict[str, Any]], ranks: Sequence[int], *, corrupted: bool
+) -> Iterator[Pair]:
     for row in rows:
         clean_fen, corrupted_fen, rank = row.get("clean_fen"), None, 1
         if corrupted:
-            if row["verdict"] not in ("found", "further") or int(row["rank"]) not in ranks:
+            if row["verdict"] not in ("found", "further") or row["rank"] not in ranks:
                 continue
-            corrupted_fen, rank = row["corrupted_fen"], int(row["rank"])
+            corrupted_fen, rank = row["corrupted_fen"], row["rank"]
         elif row["verdict"] != "kept":
             continue
         setup, *line = row["moves"].split()
@@ -168,8 +155,8 @@ def _pairs(table: pd.DataFrame, ranks: Sequence[int]) -> Iterator[Pair]:
             clean_fen = board.fen()
         yield Pair(
             puzzle_id=row["puzzle_id"],
-            game_id=None if pd.isna(row["game_id"]) else row["game_id"],
-            target_pattern="" if pd.isna(row["target_pattern"]) else row["target_pattern"],
+            game_id=row["game_id"],
+            target_pattern=row["target_pattern"] or "",
             clean_fen=clean_fen,
             line=tuple(line),
             corrupted_fen=corrupted_fen,

@@ -47,7 +47,7 @@ def test_the_file_holds_what_measure_gives_of_all_puzzles_at_once(
     network, puzzles, table, tmp_path, ending
 ):
     out, told = tmp_path / f"a{ending}", []
-    finished = attention_tables.run(
+    finished = attention_tables.tabulate(
         network("attention"), puzzles, out, progress=lambda *facts: told.append(facts)
     )
     assert finished.rows == len(table)
@@ -69,16 +69,16 @@ def test_a_run_cut_off_goes_on_and_adds_up_no_patterns_again(
     network, puzzles, tmp_path, monkeypatch
 ):
     net, whole, out = network("attention"), tmp_path / "whole.parquet", tmp_path / "cut.parquet"
-    attention_tables.run(net, puzzles, whole, history=History.KNOWN)
+    attention_tables.tabulate(net, puzzles, whole, history=History.KNOWN)
 
     def cut(done, total, counts):
         if done == 36:  # the first of two parts
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        attention_tables.run(net, puzzles, out, history=History.KNOWN, progress=cut)
+        attention_tables.tabulate(net, puzzles, out, history=History.KNOWN, progress=cut)
     monkeypatch.setattr(attention_tables, "patterns", None)
-    attention_tables.run(net, puzzles, out, history=History.KNOWN)
+    attention_tables.tabulate(net, puzzles, out, history=History.KNOWN)
     assert out.read_bytes() == whole.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {
         name for path in (whole, out) for name in (path.name, manifests.manifest_path(path).name)
@@ -87,9 +87,9 @@ def test_a_run_cut_off_goes_on_and_adds_up_no_patterns_again(
 
 def test_plies_that_no_puzzle_has_are_refused(network, puzzles, tmp_path):
     with pytest.raises(ValueError, match="no puzzle has plies 9"):
-        attention_tables.run(network("attention"), puzzles, tmp_path / "a.csv", plies=[9])
+        attention_tables.tabulate(network("attention"), puzzles, tmp_path / "a.csv", plies=[9])
     with pytest.raises(ValueError, match="is a residual tower and has no attention patterns"):
-        attention_tables.run(network("se-convolution"), puzzles, tmp_path / "b.csv")
+        attention_tables.tabulate(network("se-convolution"), puzzles, tmp_path / "b.csv")
 
 
 # Chance

@@ -177,7 +177,7 @@ def test_a_table_of_something_else_is_refused(tmp_path):
 def test_what_is_no_table_is_refused(tmp_path):
     path = tmp_path / "broken.parquet"
     path.write_bytes(b"no parquet at all, however long it is")
-    with pytest.raises(ValueError, match=r"broken\.parquet is no Parquet table"):
+    with pytest.raises(ValueError, match=r"broken\.parquet cannot be read as a table written by l"):
         pairs.read(path)
     with pytest.raises(FileNotFoundError, match=r"no table at .*missing\.csv"):
         pairs.read(tmp_path / "missing.csv")
