@@ -13,59 +13,109 @@ package is plumbing, which may change from one release to the next.
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Add",
+    "Criteria",
+    "Evaluation",
+    "Intervention",
+    "Mask",
+    "Network",
+    "Pair",
+    "Patch",
+    "Puzzle",
+    "Recipe",
+    "Scale",
+    "ScreenSettings",
+    "Search",
+    "Settings",
+    "Sweep",
+    "SweepPoint",
+    "Write",
+    "Zero",
+    "__version__",
+    "attention",
+    "compare",
+    "convert",
+    "corrupt",
+    "draw_board",
+    "draw_effects",
+    "estimate_effects",
+    "filter",
+    "intervene",
+    "load",
+    "measure",
+    "percentile_curves",
+    "planted_network",
+    "planted_puzzles",
+    "plot",
+    "probe",
+    "probe_accuracy",
+    "random_network",
+    "read_activations",
+    "read_effects",
+    "read_pairs",
+    "read_puzzles",
+    "screen",
+    "significance",
+    "split_halves",
+    "squares",
+    "summarise",
+    "sweep",
+    "sweeps",
+    "verify",
+    "write_activations",
+]
+
 # Nothing is imported before it is used. Type checkers read the imports below, Python the table
 # beneath them; a test holds the two together.
 TYPE_CHECKING = False  # as type checkers know it; `typing` itself would cost more than all of this
 
 if TYPE_CHECKING:
-    from leela_probe.experiments import sweeps as sweeps
+    from leela_probe.experiments import sweeps
     from leela_probe.experiments.attention_reading import measure as attention
     from leela_probe.experiments.effect_tables import read as read_effects
-    from leela_probe.experiments.effects import Settings as Settings
-    from leela_probe.experiments.effects import measure as measure
-    from leela_probe.experiments.effects import sweep as sweep
-    from leela_probe.experiments.plotting import plot as plot
+    from leela_probe.experiments.effects import Settings, measure, sweep
+    from leela_probe.experiments.plotting import plot
     from leela_probe.experiments.screen import Settings as ScreenSettings
     from leela_probe.experiments.screen import estimate as estimate_effects
     from leela_probe.experiments.screen import verify as screen
-    from leela_probe.experiments.sweeps import Sweep as Sweep
-    from leela_probe.experiments.sweeps import SweepPoint as SweepPoint
-    from leela_probe.figures.diagrams import draw_board as draw_board
+    from leela_probe.experiments.sweeps import Sweep, SweepPoint
+    from leela_probe.figures.diagrams import draw_board
     from leela_probe.figures.diagrams import effect_boards as draw_effects
     from leela_probe.networks.activations import read as read_activations
     from leela_probe.networks.activations import write as write_activations
-    from leela_probe.networks.conversion import convert as convert
-    from leela_probe.networks.evaluation import Evaluation as Evaluation
-    from leela_probe.networks.intervening import intervene as intervene
-    from leela_probe.networks.interventions import Add as Add
-    from leela_probe.networks.interventions import Intervention as Intervention
-    from leela_probe.networks.interventions import Mask as Mask
-    from leela_probe.networks.interventions import Patch as Patch
-    from leela_probe.networks.interventions import Scale as Scale
-    from leela_probe.networks.interventions import Write as Write
-    from leela_probe.networks.interventions import Zero as Zero
-    from leela_probe.networks.network import Network as Network
-    from leela_probe.networks.network import load as load
+    from leela_probe.networks.conversion import convert
+    from leela_probe.networks.evaluation import Evaluation
+    from leela_probe.networks.intervening import intervene
+    from leela_probe.networks.interventions import (
+        Add,
+        Intervention,
+        Mask,
+        Patch,
+        Scale,
+        Write,
+        Zero,
+    )
+    from leela_probe.networks.network import Network, load
     from leela_probe.networks.verification import against_lc0 as verify
     from leela_probe.organisms.planted import write as planted_network
     from leela_probe.organisms.planted_puzzles import make as planted_puzzles
-    from leela_probe.positions import squares as squares
+    from leela_probe.positions import squares
     from leela_probe.probing.accuracies import of_predictions as probe_accuracy
-    from leela_probe.probing.recipes import Recipe as Recipe
-    from leela_probe.probing.stage import probe as probe
-    from leela_probe.puzzles.corruptions import corrupt as corrupt
-    from leela_probe.puzzles.criteria import Criteria as Criteria
+    from leela_probe.probing.recipes import Recipe
+    from leela_probe.probing.stage import probe
+    from leela_probe.puzzles.corruptions import corrupt
+    from leela_probe.puzzles.criteria import Criteria
     from leela_probe.puzzles.filters import filter_puzzles as filter
-    from leela_probe.puzzles.lichess import Puzzle as Puzzle
+    from leela_probe.puzzles.lichess import Puzzle
     from leela_probe.puzzles.lichess import read as read_puzzles
-    from leela_probe.puzzles.pairs import Pair as Pair
+    from leela_probe.puzzles.pairs import Pair
     from leela_probe.puzzles.pairs import read as read_pairs
-    from leela_probe.puzzles.partners import Search as Search
+    from leela_probe.puzzles.partners import Search
     from leela_probe.statistics.comparisons import family as significance
     from leela_probe.statistics.comparisons import paired as compare
     from leela_probe.statistics.split_halves import choose as split_halves
-    from leela_probe.statistics.stats import percentile_curves as percentile_curves
-    from leela_probe.statistics.stats import summarise as summarise
+    from leela_probe.statistics.stats import percentile_curves, summarise
     from leela_probe.weights.random_networks import write as random_network
 else:
     _PLACES = {  # in the order of work, as on the page
@@ -126,8 +176,6 @@ else:
         "planted_network": "organisms.planted.write",
         "planted_puzzles": "organisms.planted_puzzles.make",
     }
-
-    __all__ = ["__version__", *_PLACES]
 
     def __getattr__(name):
         if name not in _PLACES:

@@ -200,6 +200,7 @@ def front_door() -> tuple[dict[str, str], dict[str, str]]:
 def test_type_checkers_and_python_find_the_front_door_names_in_the_same_places():
     typed, places = front_door()
     assert typed == places
+    assert set(leela_probe.__all__) == {*places, "__version__"}
 
 
 def test_each_front_door_name_is_public_where_it_lives():

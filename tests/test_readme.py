@@ -43,17 +43,23 @@ def test_the_first_command_makes_pairs(checkout):
     assert re.search(r'"found": [1-9]', manifest)
 
 
-def test_the_python_example_runs(checkout):
+def test_the_python_examples_run_one_after_the_other(checkout):
+    examples = re.findall(r"```python\n(.*?)```", README, re.S)
     result = subprocess.run(
-        [sys.executable, "-c", block("python", "network.load")],
+        [sys.executable, "-c", "\n".join(examples)],
         check=True,
         capture_output=True,
         text=True,
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(checkout / "cache")},
     )
-    assert "Move.from_uci(" in result.stdout
-    assert result.stdout.splitlines()[-1] == "torch.Size([1, 8, 64, 64])"
+    best, patterns, without, _, strongest, gradient = result.stdout.splitlines()
+    assert (best, patterns) == ("Qc8+ 80%", "torch.Size([1, 8, 64, 64])")
+    assert best in README, "the README says what the first example prints"
+    assert f"{without}: without this head" in README
+    assert float(strongest.split()[-1]) < 0.01
+    assert gradient == "torch.Size([1, 112, 8, 8])"
+    assert (checkout / "heads.png").is_file()
 
 
 def test_the_second_command_is_the_one_that_is_checked():

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import FuncNorm
+from matplotlib.colors import FuncNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
@@ -112,7 +112,7 @@ def draw_board(
     values: ArrayLike,
     board: chess.Board,
     *,
-    norm: FuncNorm | None = None,
+    norm: Normalize | None = None,
     arrows: Sequence[tuple[chess.Square, chess.Square]] = (),
     entries: Sequence[tuple[chess.Square, chess.Square]] = (),
     changed: Sequence[chess.Square] = (),
@@ -125,7 +125,7 @@ def draw_board(
         values: 64 numbers by the network's squares, or 8 ranks of 8 files, the mover's first rank
             first; NaN is a grey field with a cross.
         board: the position; the side to move sits below.
-        norm: of `symmetric_norm`, shared by boards that are compared; by default one that reaches
+        norm: what colours mean, shared by boards that are compared; by default `symmetric_norm` up
             to the largest value.
         arrows: from and to squares of the chess board; several are numbered.
         entries: key and query squares of the chess board, for dashed arrows.

@@ -17,7 +17,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedIOBase
 from itertools import count, islice
@@ -28,7 +28,7 @@ from typing import IO, Any, Generic, TypeVar
 import pyarrow
 import pyarrow.feather
 
-from leela_probe.files import bundled, disk, manifests, tables
+from leela_probe.files import bundled, disk, manifests, progress_display, tables
 from leela_probe.files.manifests import DamagedError, manifest_path, versions
 from leela_probe.files.progress import Progress, ResumedProgress
 
@@ -123,7 +123,8 @@ class Stage:
         verdicts: the values of the column `verdict`, in the order in which they are counted.
         overwrite: make anew what is finished with another plan or damaged, and drop parts that
             were begun with another plan.
-        progress: called after each part.
+        progress: called after each part; by default a bar is shown in a terminal or notebook, with
+            False nothing. See `progress_display.shown`.
 
     Raises:
         PlanChangedError: the output was begun or finished with other inputs, options, networks or
@@ -163,7 +164,7 @@ class Stage:
         schema: pyarrow.Schema,
         verdicts: Sequence[str],
         overwrite: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> None:
         self.path = disk.behind_link(path)
         if self.path.suffix not in tables.FORMATS:
@@ -177,7 +178,9 @@ class Stage:
         self._schema = schema
         self._verdicts = tuple(verdicts)
         self._overwrite = overwrite
-        self._progress = progress
+        self._display = progress_display.shown(progress, name)
+        self._shown = ExitStack()
+        self._progress: Progress | None = None
         self._lock: IO[str] | None = None
         self._reused: Finished | None = None
         self._total: int | None = None
@@ -222,6 +225,8 @@ class Stage:
         except BaseException:
             self._leave()
             raise
+        if not self.assembled:
+            self._progress = self._shown.enter_context(self._display)
         return self
 
     def __exit__(
@@ -230,7 +235,10 @@ class Stage:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave()
+        try:
+            self._shown.close()
+        finally:
+            self._leave()
 
     def _leave(self) -> None:
         try:

@@ -261,7 +261,7 @@ def calibrate(
     *,
     puzzles: int = 200,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Finished:
     """Every experiment of `contrasts.EXPERIMENTS` on all organisms; a run cut off goes on.
 
@@ -272,7 +272,7 @@ def calibrate(
         wanted: from `organisms`.
         puzzles: how many for each planted organism; the others get at most 64.
         overwrite: see `store.Stage`.
-        progress: see `files.progress.Progress`.
+        progress: see `filters.filter_puzzles`.
 
     Raises:
         PlanChangedError: the table was made with other settings; see `store.Stage`.

@@ -100,7 +100,7 @@ def corrupt(
     chunk_rows: int = 32,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Finished:
     """The corrupted partners of puzzles, written to `out`; a run that was cut off goes on.
 
@@ -120,7 +120,8 @@ def corrupt(
         workers: processes that make and encode candidates; see `workers.Pool`. The output does not
             depend on them.
         overwrite: see `store.Stage`.
-        progress: called after each part; see `files.progress.Progress`.
+        progress: called after each part; by default a bar is shown in a terminal or notebook, with
+            False nothing.
 
     Raises:
         NotAPuzzleDumpError: the file holds no puzzles.

@@ -87,7 +87,7 @@ def filter_puzzles(
     chunk_rows: int = 1024,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Finished:
     """A verdict for every puzzle of a dump, written to `out`; a run that was cut off goes on.
 
@@ -111,7 +111,8 @@ def filter_puzzles(
         workers: processes that read and encode; see `workers.Pool`. The output does not depend
             on them.
         overwrite: see `store.Stage`.
-        progress: called after each part; see `files.progress.Progress`.
+        progress: called after each part; by default a bar is shown in a terminal or notebook, with
+            False nothing.
 
     Raises:
         NotAPuzzleDumpError: the dump is something else, or none of its rows is a puzzle.

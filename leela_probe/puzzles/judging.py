@@ -27,7 +27,7 @@ def stage(
     schema: pyarrow.Schema,
     verdicts: Sequence[str],
     overwrite: bool,
-    progress: Progress | None,
+    progress: Progress | bool | None,
 ) -> store.Stage:
     """A stage that stands on networks too: their files as they were loaded, and how they are run.
 
@@ -40,7 +40,7 @@ def stage(
         schema: the columns.
         verdicts: see `store.Stage`, as for `overwrite` and `progress`.
         overwrite: replace a finished output.
-        progress: told after each part.
+        progress: called after each part.
 
     Raises:
         PlanChangedError: the output was made with other settings; and what else `store.Stage`

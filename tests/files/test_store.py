@@ -3,8 +3,10 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import pyarrow
@@ -463,3 +465,31 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
             schema=SCHEMA,
             verdicts=(),
         )
+
+
+class Terminal(io.StringIO):
+    """A standard error that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_stage_shows_its_progress_in_a_terminal_unless_silenced(tmp_path, monkeypatch):
+    seen = {}
+    for asked in (None, False):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        run(tmp_path, ending=f"{asked}.csv", progress=asked)
+        run(tmp_path, ending=f"{asked}.csv", progress=asked)  # finished: there is nothing to show
+        seen[asked] = terminal.getvalue()
+    assert "squares" in seen[None]
+    assert "50 of 50 rows" in seen[None]
+    assert seen[False] == ""
+
+
+def test_a_bar_goes_away_when_a_stage_is_interrupted(tmp_path, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    assert terminal.getvalue().rstrip().endswith("\x1b[2K")
