@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import onnx.external_data_helper
 import onnx.helper
 from google.protobuf.message import DecodeError
 
-from leela_probe.files import decompression, disk, unpacking
+from leela_probe.files import disk, unpacking
 from leela_probe.positions.planes import InputFormat
 from leela_probe.torch_onnx import plain_models
 
@@ -131,7 +133,7 @@ def _parsed(path: Path) -> onnx.ModelProto:
             f"{path} is cut off: its gzip stream does not end after {path.stat().st_size} bytes; "
             "get the file again"
         ) from error
-    except decompression.DAMAGE as error:
+    except (zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is damaged: {error}; get the file again") from error
     model = onnx.ModelProto()
     try:
