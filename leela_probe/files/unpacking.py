@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from pathlib import Path
 
-__all__ = ["TooLargeError", "unpacked"]
+from leela_probe.files.decompression import DamagedError
+
+__all__ = ["unpacked"]
 
 _MAGIC = b"\x1f\x8b"
 _BLOCK = 1 << 20
 _MOST = (1 << 31) - 1  # bytes of a protobuf message, which every network is
 _FREE = 192 << 20  # bytes that any file may grow to: networks of all zeros are networks too
 _RATIO = 16  # how many times its file a larger one may be
-
-
-class TooLargeError(ValueError):
-    """A compressed file that stands for more than a network can hold."""
 
 
 def unpacked(path: Path, *, most: int = _MOST) -> bytes:
@@ -31,9 +30,8 @@ def unpacked(path: Path, *, most: int = _MOST) -> bytes:
         most: how many bytes it may have.
 
     Raises:
-        TooLargeError: it has more, or more than 192 MB and 16 times its compressed size. No more
-            than that is in memory by then.
-        EOFError, zlib.error, gzip.BadGzipFile: the gzip stream is cut off or damaged.
+        DamagedError: its gzip stream is cut off or damaged; or it has more bytes, or more than
+            192 MB and 16 times its compressed size. No more than that is in memory by then.
         OSError: the file cannot be read.
 
     Example:
@@ -50,16 +48,24 @@ def unpacked(path: Path, *, most: int = _MOST) -> bytes:
         file.seek(0)
         if not packed:
             if size > most:
-                raise TooLargeError(f"{path} has {size:,} bytes: at most {most:,} are read")
+                raise DamagedError(f"{path} has {size:,} bytes: at most {most:,} are read")
             return file.read()
         most = min(most, max(_FREE, _RATIO * size))
         content = io.BytesIO()
-        with gzip.GzipFile(fileobj=file) as stream:
-            while block := stream.read(_BLOCK):
-                content.write(block)
-                if content.tell() > most:
-                    raise TooLargeError(
-                        f"{path} unpacks to more than {most >> 20:,} MB from {size:,} bytes, which "
-                        "no network does: it is damaged, or made to fill the memory"
-                    )
+        try:
+            with gzip.GzipFile(fileobj=file) as stream:
+                while content.tell() <= most and (block := stream.read(_BLOCK)):
+                    content.write(block)
+        except EOFError as error:
+            raise DamagedError(
+                f"{path} is cut off: its gzip stream does not end after {size} bytes; get the file "
+                "again"
+            ) from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DamagedError(f"{path} is damaged: {error}; get the file again") from error
+        if content.tell() > most:
+            raise DamagedError(
+                f"{path} unpacks to more than {most >> 20:,} MB from {size:,} bytes, which no "
+                "network does: it is damaged, or made to fill the memory"
+            )
         return content.getvalue()

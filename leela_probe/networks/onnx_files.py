@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,15 +124,7 @@ def open_file(path: Path) -> OnnxFile:
 
 
 def _parsed(path: Path) -> onnx.ModelProto:
-    try:
-        content = unpacking.unpacked(path)
-    except EOFError as error:
-        raise ValueError(
-            f"{path} is cut off: its gzip stream does not end after {path.stat().st_size} bytes; "
-            "get the file again"
-        ) from error
-    except (zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is damaged: {error}; get the file again") from error
+    content = unpacking.unpacked(path)
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)

@@ -4,7 +4,6 @@ A file is one protobuf message, mostly gzipped. Source of the format: lc0, ``src
 """
 
 import difflib
-import gzip
 import os
 import zlib
 from collections.abc import Mapping
@@ -16,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from leela_probe.files import unpacking
+from leela_probe.files.decompression import DamagedError
 from leela_probe.weights import headers, schema, shapes
 from leela_probe.weights.architectures import Architecture
 from leela_probe.weights.headers import Header, Training
@@ -24,7 +25,6 @@ __all__ = ["WeightsFile", "WeightsFileError", "read", "read_header", "write"]
 
 _MAGIC = 0x1C0
 _MAGIC_BYTES = b"\x0d" + _MAGIC.to_bytes(4, "little")
-_GZIP_BYTES = b"\x1f\x8b"
 _GZIP_WINDOW = 31
 _COMPRESSION_LEVEL = 1
 _CHUNK = 1 << 24
@@ -162,20 +162,12 @@ def _load(path: str | PathLike[str]) -> Any:
 
 
 def _content(path: str | PathLike[str]) -> bytes:
-    content = Path(path).read_bytes()
-    if not content:
+    if Path(path).stat().st_size == 0:
         raise WeightsFileError(f"{path} is empty: expected a Leela network of some 100 kB or more")
-    if not content.startswith(_GZIP_BYTES):
-        return content
     try:
-        return gzip.decompress(content)
-    except EOFError as error:
-        raise WeightsFileError(
-            f"{path} is cut off: its gzip stream does not end after {len(content)} bytes; "
-            "get the file again"
-        ) from error
-    except (OSError, zlib.error) as error:
-        raise WeightsFileError(f"{path} is damaged: {error}; get the file again") from error
+        return unpacking.unpacked(Path(path))
+    except DamagedError as error:
+        raise WeightsFileError(str(error)) from error
 
 
 def _guess(content: bytes) -> str:

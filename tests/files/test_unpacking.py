@@ -9,7 +9,8 @@ import zlib
 import pytest
 
 from leela_probe.files import unpacking
-from leela_probe.files.unpacking import TooLargeError, unpacked
+from leela_probe.files.decompression import DamagedError
+from leela_probe.files.unpacking import unpacked
 
 
 @pytest.mark.parametrize("content", [b"", b"one two", os.urandom(3 << 20)])
@@ -26,7 +27,7 @@ def test_what_grows_beyond_its_size_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "_FREE", 1 << 20)
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(bytes(3 << 20)))
-    with pytest.raises(TooLargeError, match=r"bomb\.gz unpacks to more than 1 MB from [\d,]+ byt"):
+    with pytest.raises(DamagedError, match=r"bomb\.gz unpacks to more than 1 MB from [\d,]+ byt"):
         unpacked(path)
     content = os.urandom(4 << 20)
     path.write_bytes(gzip.compress(content))  # as noisy as weights are
@@ -35,7 +36,7 @@ def test_what_grows_beyond_its_size_is_refused(tmp_path, monkeypatch):
 
 def test_a_plain_file_has_a_limit_too(tmp_path):
     (tmp_path / "plain").write_bytes(bytes(100))
-    with pytest.raises(TooLargeError, match=r"plain has 100 bytes: at most 99 are read"):
+    with pytest.raises(DamagedError, match=r"plain has 100 bytes: at most 99 are read"):
         unpacked(tmp_path / "plain", most=99)
 
 
@@ -48,9 +49,10 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path):
     code = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from leela_probe.files.unpacking import TooLargeError, unpacked\n"
+        "from leela_probe.files.decompression import DamagedError\n"
+        "from leela_probe.files.unpacking import unpacked\n"
         "try:\n    unpacked(Path(sys.argv[1]))\n"
-        "except TooLargeError:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "except DamagedError:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     found = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
@@ -63,5 +65,5 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path):
 )
 def test_a_damaged_stream_is_an_error(damage, tmp_path):
     (tmp_path / "x.gz").write_bytes(damage(gzip.compress(os.urandom(1000))))
-    with pytest.raises((EOFError, gzip.BadGzipFile, zlib.error), match=r"."):
+    with pytest.raises(DamagedError, match=r"x\.gz is (cut off|damaged).*; get the file again"):
         unpacked(tmp_path / "x.gz")
