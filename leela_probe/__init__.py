@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from leela_probe.positions import squares
     from leela_probe.probing.accuracies import of_predictions as probe_accuracy
     from leela_probe.probing.recipes import Recipe
+    from leela_probe.probing.stage import Settings as ProbeSettings
     from leela_probe.probing.stage import probe
     from leela_probe.puzzles.corruptions import corrupt
     from leela_probe.puzzles.criteria import Criteria
@@ -161,6 +162,7 @@ else:
         "read_effects": "experiments.effect_tables.read",
         "attention": "experiments.attention_reading.measure",
         "probe": "probing.stage.probe",
+        "ProbeSettings": "probing.stage.Settings",
         "Recipe": "probing.recipes.Recipe",
         "probe_accuracy": "probing.accuracies.of_predictions",
         # statistics and figures

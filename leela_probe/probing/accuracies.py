@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from leela_probe.probing import folds, targets
-from leela_probe.probing.prediction_tables import CONTROLS, KINDS
+from leela_probe.probing.prediction_tables import Control, Kind
 from leela_probe.puzzles.pairs import Pair
 from leela_probe.statistics import intervals
 from leela_probe.statistics.resampling import add_up
@@ -75,7 +75,7 @@ def of_predictions(
     parts = []
     for name in subsets:
         inside = targets.subset(pairs, name)
-        for control in CONTROLS:
+        for control in Control:
             for of, kind in ((_values, "share"), (_margins, "mean")):
                 rows, values = of(read, control, tops)
                 if not rows or not inside.any():
@@ -92,7 +92,7 @@ def of_predictions(
                 parts.append(pd.concat([about, found], axis=1).assign(subset=name))
     result = pd.concat(parts, ignore_index=True)
     result = result[result["n"] > 0].reset_index(drop=True)
-    guess = np.where(result["kind"] == KINDS[3], 1 / 4096, result["top"] / 64)
+    guess = np.where(result["kind"] == Kind.JOINT, 1 / 4096, result["top"] / 64)
     result["chance"] = np.where(result["against"] != "", 0.0, guess)
     return result.assign(preset=preset, split=split)[list(COLUMNS)]
 
@@ -175,11 +175,11 @@ def _read(table: pd.DataFrame, place: Mapping[str, int]) -> dict[_Key, _Ranks]:
         what = (str(kind), int(ply))
         found[who, what] = _Ranks(who=who, what=what, ranks=ranks, trivial=trivial)
     for (who, (kind, ply)), source in list(found.items()):
-        target = found.get((who, (KINDS[0], ply)))
-        if kind == KINDS[2] and target is not None:
+        target = found.get((who, (Kind.TARGET, ply)))
+        if kind == Kind.SOURCE_GIVEN_PREDICTED and target is not None:
             both = np.maximum(target.ranks, source.ranks)  # right if both are 1
             ranks = np.where((target.ranks > 0) & (source.ranks > 0), both, 0)
-            what = (KINDS[3], ply)
+            what = (Kind.JOINT, ply)
             found[who, what] = _Ranks(who=who, what=what, ranks=ranks, trivial=source.trivial)
     return found | _pooled(found)
 
@@ -198,7 +198,7 @@ def _pooled(found: Mapping[_Key, _Ranks]) -> dict[_Key, _Ranks]:
     """All random networks together: another network counts as another seed."""
     together: dict[_Key, list[_Ranks]] = {}
     for (who, what), each in found.items():
-        if who[1] == CONTROLS[1]:
+        if who[1] == Control.RANDOM_WEIGHTS:
             together.setdefault(((who[0], who[1], 0, *who[3:]), what), []).append(each)
     return {
         key: _Ranks(
@@ -219,7 +219,7 @@ def _values(read: Mapping[_Key, _Ranks], control: str, tops: Sequence[int]) -> _
     rows, values = [], []
     for each in read.values():
         if each.who[1] == control:
-            for top in [1] if each.what[0] == KINDS[3] else tops:
+            for top in [1] if each.what[0] == Kind.JOINT else tops:
                 rows.append(_Row(of=each, top=top))
                 values.append(each.hits(top))
     return rows, values
@@ -238,11 +238,11 @@ def _margins(read: Mapping[_Key, _Ranks], control: str, tops: Sequence[int]) -> 
     }
     without_layers = {site for site, _ in others if site in ("", "input")}
     for (who, what), own in read.items():
-        if who[1] != CONTROLS[0] or control == CONTROLS[0]:
+        if who[1] != Control.NONE or control == Control.NONE:
             continue
         other = others.get((next(iter(without_layers), who[3]), what))
         if other is not None:
-            for top in [1] if what[0] == KINDS[3] else tops:
+            for top in [1] if what[0] == Kind.JOINT else tops:
                 rows.append(_Row(of=own, top=top, against=control))
                 values.append(own.hits(top) - other.hits(top))
     return rows, values

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int64
 
 from leela_probe.positions.squares import from_board
 from leela_probe.probing.folds import Split
-from leela_probe.probing.prediction_tables import CONTROLS, KINDS, frame
+from leela_probe.probing.prediction_tables import Control, Kind, frame
 from leela_probe.probing.targets import Target
 from leela_probe.puzzles.pairs import Pair
 
@@ -31,7 +31,7 @@ def most_frequent_relation(
     Args:
         asked: the target.
         train: the training side.
-        given: the squares that are told, for all puzzles.
+        given: the squares that the probe would be given, for all puzzles.
 
     Example:
         >>> up = Target(name="target 3", kind="target", ply=3, answer=np.array([16, 17, 40]),
@@ -58,12 +58,12 @@ def legal_moves(
 
     Counted in the clean position for ply 1; for every later ply after the line's first move, for
     the side that plays it, as if it had the move there (pseudo-legal moves, then). Knowing the
-    first move is more than probes are told.
+    first move is more than probes are given.
 
     Args:
         pairs: the puzzles.
         asked: the target.
-        given: the squares that are told, for all puzzles.
+        given: the squares that the probe would be given, for all puzzles.
     """
     counts = np.full((len(pairs), 64), _SMALL)
     for row, pair in enumerate(pairs):
@@ -91,21 +91,23 @@ def predictions(
         seed: of the ties.
     """
     tables = []
-    by_name = {each.name: each for each in targets if each.kind in KINDS}
-    for control in CONTROLS[3:5]:
+    by_name = {each.name: each for each in targets if each.kind in [*Kind]}
+    for control in (Control.MOST_FREQUENT_RELATION, Control.LEGAL_MOVES):
         for number, split in enumerate(splits):
             found: dict[str, np.ndarray] = {}
             for name, asked in by_name.items():
-                told = [(asked.kind, asked.given)]
+                conditions = [(asked.kind, asked.given)]
                 if asked.kind == "source" and f"target {asked.ply}" in found:
-                    told.append((KINDS[2], found[f"target {asked.ply}"]))
-                for kind, given in told:
+                    conditions.append((Kind.SOURCE_GIVEN_PREDICTED, found[f"target {asked.ply}"]))
+                for kind, given in conditions:
                     scores = (
                         most_frequent_relation(asked, split.train, given)
-                        if control == CONTROLS[3]
+                        if control == Control.MOST_FREQUENT_RELATION
                         else legal_moves(pairs, asked, given)
                     )
-                    draw = np.random.default_rng([seed, number, asked.ply, KINDS.index(kind)])
+                    draw = np.random.default_rng(
+                        [seed, number, asked.ply, [*Kind].index(Kind(kind))]
+                    )
                     ordering = scores + 1e-9 * draw.random(scores.shape)
                     if kind == "target":
                         found[name] = ordering.argmax(axis=1)
@@ -138,7 +140,7 @@ def label(
 
     Args:
         table: see `prediction_tables.SCHEMA`.
-        control: see `prediction_tables.CONTROLS`.
+        control: see `prediction_tables.Control`.
         network: its name, or None.
         instance: which of several random networks.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,36 @@ from leela_probe.files import tables
 from leela_probe.probing.targets import Target
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["CONTROLS", "KINDS", "SCHEMA", "VERDICTS", "frame", "read"]
+__all__ = ["SCHEMA", "VERDICTS", "Control", "Kind", "frame", "read"]
 
-KINDS = ("target", "source", "source given predicted target", "joint")
-"""What is predicted. A source is predicted given the true target unless it says otherwise; joint is
-the target and, given that prediction, the source. Predictions have no rows of joint."""
 
-CONTROLS = (
-    "none", "random weights", "input planes", "most frequent relation", "legal moves",
-    "control task",
-)  # fmt: skip
-"""What reads the future: the network itself, or something that should not be able to."""
+class Kind(str, Enum):
+    """What is predicted.
+
+    A source is predicted given the true target unless its kind says otherwise. Joint is the target
+    and, given that prediction, the source; predictions have no rows of it.
+    """
+
+    TARGET = "target"
+    SOURCE = "source"
+    SOURCE_GIVEN_PREDICTED = "source given predicted target"
+    JOINT = "joint"
+
+    __str__ = str.__str__
+
+
+class Control(str, Enum):
+    """What reads the future: the network itself, or something that should not be able to."""
+
+    NONE = "none"
+    RANDOM_WEIGHTS = "random weights"
+    INPUT_PLANES = "input planes"
+    MOST_FREQUENT_RELATION = "most frequent relation"
+    LEGAL_MOVES = "legal moves"
+    TASK = "control task"
+
+    __str__ = str.__str__
+
 
 VERDICTS = ("predicted",)
 
@@ -34,17 +54,17 @@ _CATEGORY = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 SCHEMA = pyarrow.schema(
     {
         "network": _CATEGORY,  # whose activations; empty for controls that have none
-        "control": _CATEGORY,  # see CONTROLS
+        "control": _CATEGORY,  # see Control
         "instance": pyarrow.int16(),  # which of several random networks, from 1; else 0
         "site": _CATEGORY,  # empty for controls without activations
         "layer": pyarrow.int16(),  # empty outside the layers
-        "kind": _CATEGORY,  # see KINDS
+        "kind": _CATEGORY,  # see Kind
         "ply": pyarrow.int16(),
         "split": _CATEGORY,
         "seed": pyarrow.int16(),
         "puzzle_id": pyarrow.string(),
         "game_id": pyarrow.string(),
-        "given": pyarrow.int8(),  # the square that was told, in the mover's view
+        "given": pyarrow.int8(),  # the square that the probe is given, in the mover's view
         "answer": pyarrow.int8(),
         "predicted": pyarrow.int8(),
         "rank": pyarrow.int8(),  # of the answer: 1 is right
@@ -52,7 +72,7 @@ SCHEMA = pyarrow.schema(
         "verdict": _CATEGORY,
     }
 )
-"""The columns, one row a puzzle, layer, target, split and seed."""
+"""The columns; one row per puzzle, layer, target, split and seed."""
 
 
 def read(path: str | Path) -> pd.DataFrame:
@@ -86,7 +106,7 @@ def frame(
         pairs: all puzzles.
         boards: which of them the rows are about.
         sites: a name for each place of the axis `layer`.
-        kind: see `KINDS`; a target's own kind may say that it is a control task.
+        kind: see `Kind`; a target's own kind may say that it is a control task.
         target: what was asked.
         split: the split's name.
         seeds: a number for each place of the axis `seed`.
@@ -99,7 +119,7 @@ def frame(
     layer = [
         None if (n := re.match(r"layer(\d+)\.", site)) is None else int(n[1]) for site in sites
     ]
-    control = "control task" if "control task" in kind else None
+    control = Control.TASK if Control.TASK in kind else None
 
     def repeated(values: Sequence[object], inner: int, kind: pyarrow.DataType) -> pyarrow.Array:
         places = np.tile(np.repeat(np.arange(len(values)), inner), each // (len(values) * inner))
@@ -119,7 +139,7 @@ def frame(
         "instance": constant(0, small),
         "site": repeated(sites, runs * count, text).dictionary_encode(),
         "layer": repeated(layer, runs * count, small),
-        "kind": constant(kind.removesuffix(" (control task)"), _CATEGORY),
+        "kind": constant(kind.removesuffix(f" ({Control.TASK})"), _CATEGORY),
         "ply": constant(target.ply, small),
         "split": constant(split, _CATEGORY),
         "seed": repeated(list(seeds), count, small),

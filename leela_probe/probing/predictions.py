@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from leela_probe.probing.folds import Split
-from leela_probe.probing.prediction_tables import KINDS, frame
+from leela_probe.probing.prediction_tables import Kind, frame
 from leela_probe.probing.probes import Probes
 from leela_probe.probing.rows import Rows
 from leela_probe.probing.targets import Target
@@ -97,10 +97,10 @@ def _ask(
     yield (target.kind, *_judge(probes.scores(values, true, places), answer, lots))
     of_source = target.name.replace("source", "target", 1)
     if target.kind.startswith("source") and of_source in by_name:
-        told = torch.from_numpy(by_name[of_source].given[boards]).expand_as(true)
-        scores = probes.scores(values, told, probes.select(of_source, split))
+        given = torch.from_numpy(by_name[of_source].given[boards]).expand_as(true)
+        scores = probes.scores(values, given, probes.select(of_source, split))
         found = torch.from_numpy(_judge(scores, answer, lots)[0])
-        kind = target.kind.replace("source", KINDS[2], 1)
+        kind = target.kind.replace("source", Kind.SOURCE_GIVEN_PREDICTED, 1)
         yield (kind, *_judge(probes.scores(values, found, places), answer, lots))
 
 

@@ -156,7 +156,7 @@ def train(
     *,
     device: str | torch.device = "cpu",
     order_seed: int = 0,
-    told: Callable[[int, int], object] | None = None,
+    report: Callable[[int, int], object] | None = None,
 ) -> Probes:
     """Probes for each site, target, split and seed, trained in the same passes over the rows.
 
@@ -171,7 +171,7 @@ def train(
         recipe: how.
         device: where the arithmetic is done.
         order_seed: of the order of puzzles, where they are shuffled.
-        told: told how many epochs are done and how many there can be.
+        report: called with the epochs that are done and the most there can be.
 
     Raises:
         ValueError: if a target or split is not about these rows, there is nothing to learn from,
@@ -189,8 +189,8 @@ def train(
     for epoch in range(recipe.epochs):
         job.learn(draw.permutation(rows.boards) if recipe.shuffle else np.arange(rows.boards))
         going_on = job.end_of(epoch)
-        if told is not None:
-            told(epoch + 1, recipe.epochs)
+        if report is not None:
+            report(epoch + 1, recipe.epochs)
         if not going_on:
             break
     return job.finish()

@@ -1,7 +1,7 @@
 """The probing experiment over a file of puzzles: predictions of the network and of every control.
 
-Each reader of the future (the network, its input planes, networks with random weights, baselines
-without a network) is one part of the stage: a run cut off goes on after the last finished one.
+Each reader (the network, its input planes, networks with random weights, baselines without a
+network) is one part of the stage: an interrupted run goes on after the last finished one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow
 
 from leela_probe.files import store
+from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
 from leela_probe.networks import activations, conversion, onnx_files
 from leela_probe.networks import network as networks
@@ -31,14 +32,14 @@ from leela_probe.probing import (
     targets,
 )
 from leela_probe.probing.folds import Split
-from leela_probe.probing.prediction_tables import CONTROLS, SCHEMA, VERDICTS
-from leela_probe.probing.recipes import Recipe
+from leela_probe.probing.prediction_tables import SCHEMA, VERDICTS, Control
+from leela_probe.probing.recipes import SOUND, Recipe
 from leela_probe.probing.rows import StoredRows
 from leela_probe.probing.targets import Target
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
 
-__all__ = ["PREDICTIONS", "PROBES", "Plan", "plan", "probe"]
+__all__ = ["PREDICTIONS", "PROBES", "Plan", "Settings", "plan", "probe"]
 
 PREDICTIONS = "predictions.parquet"
 """The name of the table of predictions in the folder."""
@@ -46,8 +47,8 @@ PREDICTIONS = "predictions.parquet"
 PROBES = "probes.safetensors"
 """The name of the file of the network's own probes in the folder."""
 
-Told = Callable[[str], object]
-"""Told in words what is being done."""
+Report = Callable[[str], object]
+"""Called with a line of what is being done."""
 
 _SCRATCH = ".activations-"
 _SPARE = 1.02  # of the activations' size: headers of files
@@ -72,71 +73,11 @@ class Plan:
     split_name: str
 
 
-def plan(
-    pairs: Sequence[Pair],
-    recipe: Recipe,
-    *,
-    plies: Sequence[int] = (3,),
-    control_task: bool = True,
-    seed: int = 0,
-) -> Plan:
-    """Questions and splits for some puzzles.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is probed, how, and beside which controls.
 
-    Args:
-        pairs: the puzzles.
-        recipe: says how to split.
-        plies: of the moves that are asked about.
-        control_task: ask the control tasks too.
-        seed: of folds and control tasks.
-
-    Raises:
-        ValueError: if the puzzles are too few, or no line is long enough.
-    """
-    asked = targets.targets_of(pairs, plies)
-    if recipe.folds is None:
-        splits = folds.ordered(len(pairs), share=recipe.train_share)
-        name = f"first {100 * recipe.train_share:g} % train, last test"
-    else:
-        splits = folds.by_game(folds.games(pairs), folds=recipe.folds, seed=seed)
-        name = f"{recipe.folds} folds by game"
-    controls = targets.control_tasks(pairs, asked, seed=seed)
-    return Plan(
-        pairs=tuple(pairs),
-        targets=tuple(asked),
-        controls=tuple(controls if control_task else []),
-        splits=tuple(splits),
-        split_name=name,
-    )
-
-
-def probe(
-    network: Network,
-    puzzles: str | Path,
-    folder: str | Path,
-    *,
-    recipe: Recipe,
-    plies: Sequence[int] = (3,),
-    where: str = "after",
-    embedding: bool = True,
-    random_networks: int = 5,
-    input_planes: bool = True,
-    control_task: bool = True,
-    subset: str = "all",
-    dtype: str = "float16",
-    history: History = History.FILLED,
-    limit: int | None = None,
-    batch_size: int = 32,
-    seed: int = 0,
-    keep_activations: bool = False,
-    overwrite: bool = False,
-    told: Told | None = None,
-) -> tuple[Finished, Plan]:
-    """Trains and tests all probes and controls; the table of predictions goes into a folder.
-
-    Args:
-        network: whose activations are read.
-        puzzles: what `filter` or `corrupt` has written; see `pairs.read`.
-        folder: made if it is not there.
+    Attributes:
         recipe: how probes are trained and tested.
         plies: of the moves that are asked about, from 1.
         where: "after", "middle" or "before" a layer.
@@ -149,10 +90,77 @@ def probe(
         history: what stands for positions before the known ones.
         limit: only the first so many puzzles.
         batch_size: positions that go through the network at once.
-        seed: of folds, random weights, control tasks and orders.
+        seed: for folds, random weights, control tasks and orders.
         keep_activations: leave the network's activations in the folder.
+    """
+
+    recipe: Recipe = SOUND
+    plies: tuple[int, ...] = (3,)
+    where: str = "after"
+    embedding: bool = True
+    random_networks: int = 5
+    input_planes: bool = True
+    control_task: bool = True
+    subset: str = "all"
+    dtype: str = "float16"
+    history: History = History.FILLED
+    limit: int | None = None
+    batch_size: int = 32
+    seed: int = 0
+    keep_activations: bool = False
+
+
+def plan(pairs: Sequence[Pair], settings: Settings | None = None) -> Plan:
+    """Targets and splits for puzzles.
+
+    Args:
+        pairs: the puzzles; those outside the settings' subset are left out.
+        settings: which moves are asked about, and how puzzles are split.
+
+    Raises:
+        ValueError: if the puzzles are too few, or no line is long enough.
+    """
+    settings = Settings() if settings is None else settings
+    recipe, seed = settings.recipe, settings.seed
+    inside = targets.subset(pairs, settings.subset)
+    pairs = [pair for pair, chosen in zip(pairs, inside, strict=True) if chosen]
+    real = targets.targets_of(pairs, settings.plies)
+    if recipe.folds is None:
+        splits = folds.ordered(len(pairs), share=recipe.train_share)
+        name = f"first {100 * recipe.train_share:g} % train, last test"
+    else:
+        splits = folds.by_game(folds.games(pairs), folds=recipe.folds, seed=seed)
+        name = f"{recipe.folds} folds by game"
+    controls = targets.control_tasks(pairs, real, seed=seed)
+    return Plan(
+        pairs=tuple(pairs),
+        targets=tuple(real),
+        controls=tuple(controls if settings.control_task else []),
+        splits=tuple(splits),
+        split_name=name,
+    )
+
+
+def probe(
+    network: Network,
+    puzzles: str | Path,
+    folder: str | Path,
+    settings: Settings | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    report: Report | None = None,
+) -> tuple[Finished, Plan]:
+    """Trains and tests all probes and controls; the table of predictions goes into a folder.
+
+    Args:
+        network: whose activations are read.
+        puzzles: what `filter` or `corrupt` has written; see `pairs.read`.
+        folder: made if it is not there.
+        settings: what is probed, how, and beside which controls.
         overwrite: see `store.Stage`.
-        told: see `Told`.
+        progress: called after each reader: the network and each of its controls.
+        report: called with each line of what is being done.
 
     Returns:
         The finished table, and what was asked. `accuracies.of_predictions` goes on from here.
@@ -160,41 +168,36 @@ def probe(
     Raises:
         KeyError: if the network has no such sites.
         OSError: if the activations do not fit on the disk.
-        FileExistsError, ValueError: what `store.Stage`, `pairs.read` and `plan` refuse.
+        PlanChangedError, ValueError: what `store.Stage`, `pairs.read` and `plan` refuse.
     """
-    say = told or (lambda text: None)
-    found = pair_files.read(puzzles)[:limit]
-    inside = targets.subset(found, subset)
-    asked = plan(
-        [pair for pair, chosen in zip(found, inside, strict=True) if chosen],
-        recipe,
-        plies=plies,
-        control_task=control_task,
-        seed=seed,
-    )
-    sites = [*(["embedding"] if embedding else []), *_sites(network, where)]
+    settings = Settings() if settings is None else settings
+    asked = plan(pair_files.read(puzzles)[: settings.limit], settings)
+    sites = [*(["embedding"] if settings.embedding else []), *_sites(network, settings.where)]
     readers = [
-        _Reader(control=CONTROLS[0]),
-        *([_Reader(control=CONTROLS[2])] if input_planes else []),
-        *(_Reader(control=CONTROLS[1], instance=n + 1) for n in range(random_networks)),
-        _Reader(control=CONTROLS[3]),
+        _Reader(control=Control.NONE),
+        *([_Reader(control=Control.INPUT_PLANES)] if settings.input_planes else []),
+        *(
+            _Reader(control=Control.RANDOM_WEIGHTS, instance=number + 1)
+            for number in range(settings.random_networks)
+        ),
+        _Reader(control=Control.MOST_FREQUENT_RELATION),
     ]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     options = {
-        "recipe": dataclasses.asdict(recipe),
-        "plies": list(plies),
+        "recipe": dataclasses.asdict(settings.recipe),
+        "plies": list(settings.plies),
         "sites": sites,
         "readers": [dataclasses.asdict(reader) for reader in readers],
-        "control_task": control_task,
-        "subset": subset,
-        "activations": dtype,
-        "history": history.value,
-        "limit": limit,
-        "batch_size": batch_size,
-        "seed": seed,
+        "control_task": settings.control_task,
+        "subset": settings.subset,
+        "activations": settings.dtype,
+        "history": settings.history.value,
+        "limit": settings.limit,
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
     }
-    work = _Work(network, asked, sites, recipe, folder, dtype, history, batch_size, seed, say)
+    work = _Work(network, asked, sites, settings, folder, report or (lambda line: None))
     with store.Stage(
         folder / PREDICTIONS,
         name="probe",
@@ -205,21 +208,22 @@ def probe(
         schema=SCHEMA,
         verdicts=VERDICTS,
         overwrite=overwrite,
+        progress=progress,
     ) as stage:
         if not stage.assembled:
             for left in folder.glob(f"{_SCRATCH}*"):  # of a run that was killed
                 shutil.rmtree(left, ignore_errors=True)
             for chunk in stage.unfinished(readers, size=1, total=len(readers)):
                 (reader,) = chunk.rows
-                stage.add(chunk, work.predictions(reader, stage.beside, keep=keep_activations))
+                stage.add(chunk, work.predictions(reader, stage.beside))
         return stage.finish(), asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reader:
-    """Somebody who predicts."""
+    """A source of predictions: the network, or one of its controls."""
 
-    control: str
+    control: Control
     instance: int = 0
 
 
@@ -230,37 +234,31 @@ class _Work:
     network: Network
     plan: Plan
     sites: Sequence[str]
-    recipe: Recipe
+    settings: Settings
     folder: Path
-    dtype: str
-    history: History
-    batch_size: int
-    seed: int
-    say: Told
+    report: Report
 
-    def predictions(
-        self, reader: _Reader, beside: Callable[[str], Path], *, keep: bool
-    ) -> pyarrow.Table:
-        plan = self.plan
-        if reader.control == CONTROLS[3]:
-            self.say("baselines without a network")
-            return baselines.predictions(plan.pairs, plan.targets, plan.splits, seed=self.seed)
-        own = reader.control == CONTROLS[0]
+    def predictions(self, reader: _Reader, beside: Callable[[str], Path]) -> pyarrow.Table:
+        plan, settings = self.plan, self.settings
+        if reader.control == Control.MOST_FREQUENT_RELATION:
+            self.report("baselines without a network")
+            return baselines.predictions(plan.pairs, plan.targets, plan.splits, seed=settings.seed)
+        own = reader.control == Control.NONE
         name = reader.control if not own else self.network.name
         name = f"{name} {reader.instance}" if reader.instance else name
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=_SCRATCH) as scratch:
             place = Path(scratch, "activations")
-            sites = ["input"] if reader.control == CONTROLS[2] else list(self.sites)
+            sites = ["input"] if reader.control == Control.INPUT_PLANES else list(self.sites)
             self._check_space(sites)
-            self.say(f"{name}: activations of {len(plan.pairs):,} positions")
+            self.report(f"{name}: activations of {len(plan.pairs):,} positions")
             stored = activations.write(
                 self._network(reader, Path(scratch)),
                 [pair.clean for pair in plan.pairs],
                 sites,
                 place,
-                dtype=self.dtype,
-                batch_size=self.batch_size,
-                history=self.history,
+                dtype=settings.dtype,
+                batch_size=settings.batch_size,
+                history=settings.history,
             )
             rows = StoredRows(stored)
             wanted = [*plan.targets, *(plan.controls if own else ())]
@@ -268,17 +266,17 @@ class _Work:
                 rows,
                 wanted,
                 plan.splits,
-                self.recipe,
+                settings.recipe,
                 device=self.network.device,
-                order_seed=self.seed,
-                told=lambda done, most: self.say(f"{name}: epoch {done} of at most {most}"),
+                order_seed=settings.seed,
+                report=lambda done, most: self.report(f"{name}: epoch {done} of at most {most}"),
             )
             if own:
                 probe_files.write(trained, beside(PROBES))
             table = predictions.of_probes(
-                trained, rows, plan.pairs, wanted, plan.splits, seed=self.seed
+                trained, rows, plan.pairs, wanted, plan.splits, seed=settings.seed
             )
-            if own and keep:
+            if own and settings.keep_activations:
                 kept = beside("activations")
                 shutil.rmtree(kept, ignore_errors=True)
                 place.rename(kept)
@@ -287,7 +285,7 @@ class _Work:
         )
 
     def _network(self, reader: _Reader, scratch: Path) -> Network:
-        if reader.control != CONTROLS[1]:
+        if reader.control != Control.RANDOM_WEIGHTS:
             return self.network
         network = self.network
         source = network.path
@@ -298,7 +296,7 @@ class _Work:
                 value_head=onnx_files.head(network.metadata, "value"),
             )
         drawn = scratch / "random.onnx"
-        random_weights.write(source, drawn, seed=1000 * self.seed + reader.instance)
+        random_weights.write(source, drawn, seed=1000 * self.settings.seed + reader.instance)
         return networks.load(
             drawn,
             device=network.device,
@@ -309,7 +307,7 @@ class _Work:
 
     def _check_space(self, sites: Sequence[str]) -> None:
         width = 112 if sites == ["input"] else self.network.width
-        each = 4 if self.dtype == "float32" else 2
+        each = 4 if self.settings.dtype == "float32" else 2
         needed = int(_SPARE * len(self.plan.pairs) * len(sites) * 64 * width * each)
         free = shutil.disk_usage(self.folder).free
         if needed > free:

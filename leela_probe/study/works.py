@@ -281,26 +281,21 @@ def probes(study: Study, networks: Networks, shown: Shown, resumed: bool) -> Out
     folder = study.table("probes")
     folder.mkdir(exist_ok=True)
     out = folder / probe_stage.PREDICTIONS
-    readers, begun = 3 + study.random_networks, 0
 
     def make() -> Finished:
         with shown("probes") as progress:
-
-            def told(text: str) -> None:
-                nonlocal begun
-                begun += "activations of" in text or text.startswith("baselines")
-                progress(min(max(begun - 1, 0), readers), readers, {})
-
             finished, _ = probe_stage.probe(
                 networks.strong,
                 study.table("filtered.parquet"),
                 folder,
-                recipe=study.recipe,
-                random_networks=study.random_networks,
-                history=study.criteria.strong_history,
-                seed=study.seed,
+                probe_stage.Settings(
+                    recipe=study.recipe,
+                    random_networks=study.random_networks,
+                    history=study.criteria.strong_history,
+                    seed=study.seed,
+                ),
                 overwrite=True,
-                told=told,
+                progress=progress,
             )
             return finished
 

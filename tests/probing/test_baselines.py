@@ -8,7 +8,7 @@ import pytest
 from example_pairs import BACK_RANK, BY_HAND, random_pairs
 
 from leela_probe.probing import baselines, folds, targets
-from leela_probe.probing.prediction_tables import CONTROLS, KINDS, SCHEMA
+from leela_probe.probing.prediction_tables import SCHEMA, Control, Kind
 
 
 def test_the_most_frequent_relation_is_that_of_the_training_side():
@@ -62,8 +62,8 @@ def test_predictions_of_baselines_have_every_test_puzzle_once_and_ranks_of_both_
     table = baselines.predictions(pairs, asked, splits)
     assert table.schema.equals(SCHEMA)
     frame = table.to_pandas()
-    assert set(frame["control"]) == set(CONTROLS[3:5])
-    assert set(frame["kind"]) == set(KINDS[:3])
+    assert set(frame["control"]) == {Control.MOST_FREQUENT_RELATION, Control.LEGAL_MOVES}
+    assert set(frame["kind"]) == {*Kind} - {Kind.JOINT}
     counts = frame.groupby(["control", "kind", "ply"], observed=True)["puzzle_id"].agg(
         ["size", "nunique"]
     )

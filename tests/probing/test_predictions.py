@@ -10,7 +10,7 @@ import torch
 from example_pairs import random_pairs
 
 from leela_probe.probing import folds, predictions, probes, targets
-from leela_probe.probing.prediction_tables import KINDS, SCHEMA
+from leela_probe.probing.prediction_tables import SCHEMA, Kind
 from leela_probe.probing.recipes import Recipe
 from leela_probe.probing.rows import MemoryRows
 from leela_probe.statistics import intervals
@@ -60,7 +60,9 @@ def test_a_source_is_told_the_predicted_target_in_the_test(setting):
     keys = ["puzzle_id", "site", "seed"]
     target = frame[frame["kind"] == "target"].set_index(keys)["predicted"]
     place = {pair.puzzle_id: number for number, pair in enumerate(pairs)}
-    for row in frame[frame["kind"] == KINDS[2]].sample(30, random_state=1).itertuples():
+    for row in (
+        frame[frame["kind"] == Kind.SOURCE_GIVEN_PREDICTED].sample(30, random_state=1).itertuples()
+    ):
         board = place[row.puzzle_id]
         (number,) = [n for n, split in enumerate(splits) if split.test[board]]
         chosen = [
@@ -78,11 +80,11 @@ def test_the_source_of_a_control_task_is_told_the_target_predicted_for_the_contr
     trained = probes.train(rows, [*wanted, *tasks], splits, recipe)
     frame = predictions.of_probes(trained, rows, pairs, [*wanted, *tasks], splits).to_pandas()
     frame = frame[frame["control"] == "control task"].set_index(["puzzle_id", "site"])
-    assert frame["kind"].value_counts().to_dict() == dict.fromkeys(KINDS[:3], 2 * COUNT)
-    target = frame[frame["kind"] == KINDS[0]]["predicted"]
+    assert frame["kind"].value_counts().to_dict() == dict.fromkeys([*Kind][:3], 2 * COUNT)
+    target = frame[frame["kind"] == Kind.TARGET]["predicted"]
     place = {pair.puzzle_id: number for number, pair in enumerate(pairs)}
-    chained = frame[frame["kind"] == KINDS[2]]
-    assert (chained["answer"] == frame[frame["kind"] == KINDS[1]]["answer"]).all()
+    chained = frame[frame["kind"] == Kind.SOURCE_GIVEN_PREDICTED]
+    assert (chained["answer"] == frame[frame["kind"] == Kind.SOURCE]["answer"]).all()
     for row in chained.sample(20, random_state=2).itertuples():
         name, site = row.Index
         board = place[name]

@@ -13,10 +13,12 @@ from example_pairs import random_pairs
 from leela_probe.files import store
 from leela_probe.files.store import PlanChangedError
 from leela_probe.probing import accuracies, baselines, probe_files, stage
-from leela_probe.probing.prediction_tables import CONTROLS, KINDS
+from leela_probe.probing.prediction_tables import Control, Kind
 from leela_probe.probing.recipes import JENNER2024, SOUND
+from leela_probe.probing.stage import Settings
 
 QUICK = dataclasses.replace(SOUND, rank=4, epochs=2, folds=3)
+TWO_PLIES = Settings(recipe=QUICK, plies=(2, 3), random_networks=2)
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +43,15 @@ def puzzles(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(network, puzzles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stage") / "out"
-    finished, plan = stage.probe(
-        network("attention"), puzzles, folder, recipe=QUICK, plies=[2, 3], random_networks=2
-    )
+    finished, plan = stage.probe(network("attention"), puzzles, folder, TWO_PLIES)
     return folder, finished, plan
 
 
 def test_everybody_predicts_every_puzzle_once(done):
     _, finished, plan = done
     table = pd.read_parquet(finished.path)
-    assert set(table["control"]) == set(CONTROLS)
-    assert set(table["kind"]) == set(KINDS[:3])
+    assert set(table["control"]) == set(Control)
+    assert set(table["kind"]) == {*Kind} - {Kind.JOINT}
     own = table[table["control"] == "none"]
     assert own["site"].nunique() == 4  # the embedding and three layers
     keys = ["control", "instance", "site", "kind", "ply"]
@@ -79,18 +79,17 @@ def test_accuracies_come_out_of_the_table(done):
         pd.read_parquet(finished.path), plan.pairs, preset="sound", split=plan.split_name,
         resamples=99,
     )  # fmt: skip
-    assert set(table["control"]) == set(CONTROLS)
-    for control in CONTROLS:  # beside every number
-        assert set(table.loc[table["control"] == control, "kind"]) == set(KINDS)
+    assert set(table["control"]) == set(Control)
+    for control in Control:  # beside every number
+        assert set(table.loc[table["control"] == control, "kind"]) == set(Kind)
     margins = table[table["against"] != ""]
-    for control in CONTROLS[1:]:
-        assert set(margins.loc[margins["against"] == control, "kind"]) == set(KINDS)
+    for control in [*Control][1:]:
+        assert set(margins.loc[margins["against"] == control, "kind"]) == set(Kind)
     assert (table["split"] == "3 folds by game").all()
 
 
 def test_a_run_cut_off_goes_on_and_ends_the_same(done, network, puzzles, tmp_path, monkeypatch):
     folder, finished, _ = done
-    settings = {"recipe": QUICK, "plies": [2, 3], "random_networks": 2}
 
     def cut(*arguments, **more):
         raise KeyboardInterrupt
@@ -99,12 +98,12 @@ def test_a_run_cut_off_goes_on_and_ends_the_same(done, network, puzzles, tmp_pat
     with monkeypatch.context() as patched:
         patched.setattr(baselines, "predictions", cut)  # the last part
         with pytest.raises(KeyboardInterrupt):
-            stage.probe(network("attention"), puzzles, out, **settings)
+            stage.probe(network("attention"), puzzles, out, TWO_PLIES)
     assert store.partial_path(out / stage.PREDICTIONS).is_dir()
     (out / ".activations-of-a-killed-run").mkdir()
-    told: list[str] = []
-    again, _ = stage.probe(network("attention"), puzzles, out, told=told.append, **settings)
-    assert told == ["baselines without a network"]
+    lines: list[str] = []
+    again, _ = stage.probe(network("attention"), puzzles, out, TWO_PLIES, report=lines.append)
+    assert lines == ["baselines without a network"]
     assert {path.name for path in out.iterdir()} == {path.name for path in folder.iterdir()}
     assert again.path.read_bytes() == finished.path.read_bytes()
     assert again.manifest_path.read_bytes() == finished.manifest_path.read_bytes()
@@ -113,17 +112,16 @@ def test_a_run_cut_off_goes_on_and_ends_the_same(done, network, puzzles, tmp_pat
 
 def test_a_finished_table_of_the_same_plan_is_left_as_it_is(done, network, puzzles):
     folder, finished, _ = done
-    told: list[str] = []
+    lines: list[str] = []
     stamp = finished.path.stat().st_mtime_ns
-    again, _ = stage.probe(
-        network("attention"), puzzles, folder, recipe=QUICK, plies=[2, 3], random_networks=2,
-        told=told.append,
-    )  # fmt: skip
-    assert told == []
+    again, _ = stage.probe(network("attention"), puzzles, folder, TWO_PLIES, report=lines.append)
+    assert lines == []
     assert (again.rows, again.counts) == (finished.rows, finished.counts)
     assert finished.path.stat().st_mtime_ns == stamp
     with pytest.raises(PlanChangedError, match="is finished, with other settings"):
-        stage.probe(network("attention"), puzzles, folder, recipe=QUICK, random_networks=0)
+        stage.probe(
+            network("attention"), puzzles, folder, Settings(recipe=QUICK, random_networks=0)
+        )
 
 
 def test_a_run_to_overwrite_that_is_cut_off_leaves_the_earlier_result_whole(
@@ -133,7 +131,7 @@ def test_a_run_to_overwrite_that_is_cut_off_leaves_the_earlier_result_whole(
     shutil.copytree(done[0], out)
     (out / "activations").mkdir()
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
-    settings = {"recipe": QUICK, "random_networks": 0, "keep_activations": True, "seed": 1}
+    settings = Settings(recipe=QUICK, random_networks=0, keep_activations=True, seed=1)
 
     def cut(*arguments, **more):
         raise KeyboardInterrupt
@@ -141,31 +139,34 @@ def test_a_run_to_overwrite_that_is_cut_off_leaves_the_earlier_result_whole(
     with monkeypatch.context() as patched:
         patched.setattr(baselines, "predictions", cut)  # the last part
         with pytest.raises(KeyboardInterrupt):
-            stage.probe(network("attention"), puzzles, out, overwrite=True, **settings)
+            stage.probe(network("attention"), puzzles, out, settings, overwrite=True)
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     assert not any((out / "activations").iterdir())
-    finished, _ = stage.probe(network("attention"), puzzles, out, overwrite=True, **settings)
+    finished, _ = stage.probe(network("attention"), puzzles, out, settings, overwrite=True)
     assert probe_files.read(out / stage.PROBES).targets[0] == "target 3"
     assert (out / "activations" / "manifest.json").is_file()
     assert not store.partial_path(finished.path).exists()
 
 
 def test_probes_that_are_not_those_of_the_table_are_noticed(done, network, puzzles, tmp_path):
-    out, settings = tmp_path / "out", {"recipe": QUICK, "plies": [2, 3], "random_networks": 2}
+    out = tmp_path / "out"
     shutil.copytree(done[0], out)
     (out / stage.PROBES).write_bytes(b"of another run")
     with pytest.raises(ValueError, match=r"safetensors' does not belong to 'predictions\.pa"):
-        stage.probe(network("attention"), puzzles, out, **settings)
-    stage.probe(network("attention"), puzzles, out, overwrite=True, **settings)
+        stage.probe(network("attention"), puzzles, out, TWO_PLIES)
+    stage.probe(network("attention"), puzzles, out, TWO_PLIES, overwrite=True)
     assert (out / stage.PROBES).read_bytes() == (done[0] / stage.PROBES).read_bytes()
 
 
 def test_the_papers_preset_runs_with_its_seeds_and_its_order(network, puzzles, tmp_path):
-    recipe = dataclasses.replace(JENNER2024, epochs=1)
-    finished, plan = stage.probe(
-        network("se-convolution"), puzzles, tmp_path / "e5", recipe=recipe, random_networks=1,
-        control_task=False, input_planes=False, keep_activations=True, where="after",
-    )  # fmt: skip
+    settings = Settings(
+        recipe=dataclasses.replace(JENNER2024, epochs=1),
+        random_networks=1,
+        control_task=False,
+        input_planes=False,
+        keep_activations=True,
+    )
+    finished, plan = stage.probe(network("se-convolution"), puzzles, tmp_path / "e5", settings)
     table = pd.read_parquet(finished.path)
     own = table[table["control"] == "none"]
     assert set(own["seed"]) == {0, 1, 2, 3, 4}
@@ -176,7 +177,7 @@ def test_the_papers_preset_runs_with_its_seeds_and_its_order(network, puzzles, t
 
 def test_a_place_that_is_none_is_refused(network, puzzles, tmp_path):
     with pytest.raises(ValueError, match="unknown place 'within'"):
-        stage.probe(network("attention"), puzzles, tmp_path, recipe=QUICK, where="within")
+        stage.probe(network("attention"), puzzles, tmp_path, Settings(where="within"))
 
 
 def test_activations_that_do_not_fit_are_refused(network, puzzles, tmp_path, monkeypatch):
@@ -185,4 +186,4 @@ def test_activations_that_do_not_fit_are_refused(network, puzzles, tmp_path, mon
     usage = namedtuple("usage", "total used free")(10, 10, 0)
     monkeypatch.setattr(stage.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="take fewer puzzles or another disk"):
-        stage.probe(network("attention"), puzzles, tmp_path / "x", recipe=QUICK)
+        stage.probe(network("attention"), puzzles, tmp_path / "x", Settings(recipe=QUICK))
