@@ -1,14 +1,18 @@
 """The command `leela-probe`: its root, its list of commands, and how it ends.
 
 Ends with 0 when done, 1 when it refuses (one clear line, no traceback), 2 for a mistaken command
-line, 130 when interrupted. Every command lives in `leela_probe/commands`, and every import that
-takes time is made by the command that needs it.
+line, 130 when interrupted, 143 when terminated. Every command lives in `leela_probe/commands`, and
+every import that takes time is made by the command that needs it.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+import traceback
+from itertools import takewhile
 from typing import Annotated
 
 import typer
@@ -28,6 +32,7 @@ from leela_probe.commands import (
     registration,
     reproduce,
     stats,
+    terminal,
     verify,
 )
 from leela_probe.commands import eval as eval_
@@ -63,23 +68,51 @@ app = registration.application(
 
 def main() -> None:
     """Runs the command line and ends the program."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show ends nothing
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="leela-probe")
     except BrokenPipeError:  # whoever read the output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
-    except (ValueError, OSError, LookupError, ImportError, RuntimeError) as error:
+    except Exception as error:
+        if _debugging():
+            traceback.print_exc()
         print(f"leela-probe: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
 
-def _one_line(error: BaseException) -> str:
+def _terminate(number: int, frame: object) -> None:
+    raise terminal.Terminated
+
+
+def _debugging() -> bool:
+    """Whether --debug stands before the command."""
+    return "--debug" in takewhile(lambda text: text.startswith("-"), sys.argv[1:])
+
+
+# What the package raises on purpose, or an operating system; anything else is a fault of ours.
+_MEANT = (ValueError, OSError, LookupError, ImportError, RuntimeError)
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = " ".join(text.split())
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        return f"out of memory{f' ({text})' if text else ''}: try a smaller --batch-size"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    if isinstance(error, _MEANT):
+        return text or type(error).__name__
+    name = type(error).__name__
+    return (
+        f"{name}: {text or 'no reason given'} (this is a fault of leela-probe; "
+        "leela-probe --debug COMMAND shows where)"
+    )
 
 
 def _show_version(wanted: bool) -> None:
@@ -107,5 +140,9 @@ def _root(
             metavar="",
         ),
     ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show where in the program an error arose.", metavar=""),
+    ] = False,
 ) -> None:
-    pass
+    pass  # main() looks for --debug itself, as errors end the program there

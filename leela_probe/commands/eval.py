@@ -71,13 +71,16 @@ def evaluate(
     first = next(batches)  # what is wrong with it is said before a network is loaded
     network = heads.load(net, run)
     console = terminal.console()
+    bar = "█" if console.encoding.startswith("utf") else "#"
     for batch in chain([first], batches):
         answers = network.evaluate([position.board for position in batch])
         for i, position in enumerate(batch):
             if as_json:
                 print(json.dumps(answer(position.fen, position.moves, answers, i)))
             else:
-                console.print(evaluation(network.name, position.board, answers, i, top=top))
+                console.print(
+                    evaluation(network.name, position.board, answers, i, top=top, bar=bar)
+                )
 
 
 COMMAND = Command(
@@ -106,7 +109,9 @@ def answer(fen: str, moves: Sequence[str], answers: Evaluation, i: int) -> dict[
     }
 
 
-def evaluation(name: str, board: chess.Board, answers: Evaluation, i: int, *, top: int) -> Group:
+def evaluation(
+    name: str, board: chess.Board, answers: Evaluation, i: int, *, top: int, bar: str = "█"
+) -> Group:
     """One position's evaluation as a table that a person likes to read.
 
     Args:
@@ -115,6 +120,7 @@ def evaluation(name: str, board: chess.Board, answers: Evaluation, i: int, *, to
         answers: the evaluation of a batch.
         i: the position's place in it.
         top: how many moves are shown.
+        bar: what bars are made of.
     """
     facts = []
     if answers.wdl is not None:
@@ -140,8 +146,8 @@ def evaluation(name: str, board: chess.Board, answers: Evaluation, i: int, *, to
     table.add_column()
     largest = next(iter(policy.values()))
     for move, probability in list(policy.items())[:top]:
-        bar = "█" * max(1, round(_BAR * probability / largest)) if probability >= 0.0005 else ""
-        table.add_row(board.san(move), move.uci(), f"{probability:.2%}", bar)
+        length = max(1, round(_BAR * probability / largest)) if probability >= 0.0005 else 0
+        table.add_row(board.san(move), move.uci(), f"{probability:.2%}", bar * length)
     rest = list(policy.values())[top:]
     if rest:
         table.add_row(f"{len(rest)} more", "", f"{sum(rest):.2%}", "")

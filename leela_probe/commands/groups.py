@@ -123,7 +123,11 @@ class BatchOptions(DeviceOptions):
     batch_size: Annotated[
         int | None,
         options.run(
-            "Run at most N positions at once.", default="as suits the device", min=1, metavar="N"
+            "Run at most N positions at once.",
+            default="as suits the device",
+            min=1,
+            max=65536,
+            metavar="N",
         ),
     ] = None
 

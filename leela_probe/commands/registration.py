@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from leela_probe.commands import groups
+from leela_probe.commands import groups, terminal
 
 __all__ = ["Command", "Group", "application", "epilog"]
 
@@ -83,9 +84,21 @@ def application(
             app.add_typer(application(member.commands, help=member.help, name=member.name))
         else:
             app.command(name=member.name, cls=_Command, epilog=epilog(member.examples))(
-                groups.spread(member.run)
+                _guarded(groups.spread(member.run))
             )
     return app
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(command)
+    def called(**values: object) -> None:
+        with terminal.interruptible():
+            try:
+                command(**values)
+            except SystemExit as end:  # no command of ours ends the program in this way
+                raise RuntimeError(f"a library wanted to end the program ({end.code})") from end
+
+    return called
 
 
 def epilog(examples: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,20 @@ if TYPE_CHECKING:
     from leela_probe.files.store import Finished
     from leela_probe.networks.network import Network
 
-__all__ = ["console", "load", "outcome", "overwriting", "resumable", "stage"]
+__all__ = [
+    "Terminated",
+    "console",
+    "interruptible",
+    "load",
+    "outcome",
+    "overwriting",
+    "resumable",
+    "stage",
+]
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked the program to end (SIGTERM); what is done is kept, as after Ctrl-C."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -87,11 +101,20 @@ def stage(name: str) -> Iterator[Any]:
 @contextmanager
 def resumable() -> Iterator[None]:
     """Says after an interruption that the same command goes on from there."""
+    with interruptible("; the same command goes on from here"):
+        yield
+
+
+@contextmanager
+def interruptible(then: str = "") -> Iterator[None]:
+    """Ends the program with one line when it is interrupted or asked to end."""
     try:
         yield
-    except KeyboardInterrupt:
-        print("leela-probe: interrupted; the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as interruption:
+        terminated = isinstance(interruption, Terminated)
+        word = "terminated" if terminated else "interrupted"
+        print(f"leela-probe: {word}{then}", file=sys.stderr)
+        raise typer.Exit(128 + (signal.SIGTERM if terminated else signal.SIGINT)) from None
 
 
 @contextmanager
