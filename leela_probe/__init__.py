@@ -22,6 +22,7 @@ __all__ = [
     "Network",
     "Pair",
     "Patch",
+    "ProbeSettings",
     "Puzzle",
     "Recipe",
     "Scale",
