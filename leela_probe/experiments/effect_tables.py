@@ -68,11 +68,28 @@ VERDICTS = (
 """What a puzzle's rows say: measured, or the first reason that applies why it is left out."""
 
 
+_OF_A_SWEEP = ("sweep", "measure", "direction")
+_ROWS_SHOWN = 6
+
+
 class EffectTable(pd.DataFrame):
     """An effects table that Jupyter shows as its figure, if it is of a kind that has one.
 
     What is made from it (selections, groups, `head()`) is a plain data frame.
     """
+
+    def __repr__(self) -> str:
+        plain = pd.DataFrame(self)
+        if not {"sweep", "measure", "verdict", "puzzle_id", "effect"} <= {*plain.columns}:
+            return repr(plain)
+        pairs = plain.drop_duplicates([name for name in ("puzzle_id", "rank") if name in plain])
+        counts = pairs["verdict"].value_counts()
+        verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items() if count)
+        names = (", ".join(plain[name].dropna().astype(str).unique()) for name in _OF_A_SWEEP)
+        varying = [name for name in plain.columns if plain[name].nunique(dropna=False) > 1]
+        shown = plain[varying or list(plain.columns)].to_string(max_rows=_ROWS_SHOWN, max_cols=10)
+        heading = f"<EffectTable of {len(plain):,} rows: {'; '.join(names)}; pairs: {verdicts}>"
+        return f"{heading}\n{shown}"
 
     def _repr_html_(self) -> str | None:
         from leela_probe.experiments import effect_figures

@@ -25,7 +25,7 @@ from torch import Tensor
 from leela_probe.experiments import categories, effect_tables
 from leela_probe.experiments.effect_tables import MEASURED, SCHEMA, VERDICTS, EffectTable
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
-from leela_probe.files import store
+from leela_probe.files import progress_display, store
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
 from leela_probe.networks import patching
@@ -113,7 +113,7 @@ def measure(
     settings: Settings | None = None,
     *,
     out: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> EffectTable:
     """The effects table of a sweep, in memory; see `effect_tables.SCHEMA` for its columns.
 
@@ -124,7 +124,8 @@ def measure(
         settings: what is measured; by default the log odds of noised runs.
         out: a table, `.parquet` or `.csv`, that keeps what is done if the call is interrupted:
             the same call goes on from there.
-        progress: called after each batch of pairs.
+        progress: called after each batch of pairs; by default a bar is shown in a terminal or
+            notebook, with False nothing.
 
     Raises:
         TypeError: if `pairs` is one pair.
@@ -142,12 +143,12 @@ def measure(
         return effect_tables.read(finished.path)
     rows, places = settings.rows_of(network, sweep), Places(network)
     tables, done, counts = [], 0, Counter(dict.fromkeys(VERDICTS, 0))
-    for batch in _batches(pairs, sweep):
-        tables.append(rows(PreparedPairs(network, batch, sweep, settings, places)))
-        done += len(batch)
-        if progress is not None:
+    with progress_display.shown(progress, sweep.name, unit="pairs") as report:
+        for batch in _batches(pairs, sweep):
+            tables.append(rows(PreparedPairs(network, batch, sweep, settings, places)))
+            done += len(batch)
             counts.update(tables[-1]["verdict"].to_pylist())
-            progress(done, len(pairs), counts)
+            report(done, len(pairs), counts)
     return join(tables)
 
 
@@ -159,7 +160,7 @@ def sweep(
     settings: Settings | None = None,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Finished:
     """The effects table of a sweep over a file of pairs, written to `out`.
 
@@ -173,7 +174,7 @@ def sweep(
         settings: what is measured, and of which pairs; with `screen.Settings` the best places of
             each puzzle alone.
         overwrite: see `store.Stage`.
-        progress: called after each batch of pairs.
+        progress: see `measure`.
 
     Raises:
         PlanChangedError: if the output was made with other settings; and what else `store.Stage`
@@ -191,7 +192,7 @@ def _write(
     settings: Settings,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Finished:
     inputs: dict[str, str | Path] = {"network": network.path}
     options: dict[str, object] = {"sweep": sweep.name, **sweep.options}

@@ -24,6 +24,8 @@ from leela_probe.experiments import effect_tables, effects
 from leela_probe.experiments.effect_tables import EffectTable
 from leela_probe.experiments.effects import PreparedPairs
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
+from leela_probe.files import progress_display
+from leela_probe.files.progress import Progress
 from leela_probe.networks.interventions import Intervention, Patch, Zero
 from leela_probe.networks.network import Network
 from leela_probe.networks.places import Coordinates, Places
@@ -83,7 +85,12 @@ class Settings(effects.Settings):
 
 
 def estimate(
-    network: Network, pairs: Sequence[Pair], sweep: Sweep, settings: Settings | None = None
+    network: Network,
+    pairs: Sequence[Pair],
+    sweep: Sweep,
+    settings: Settings | None = None,
+    *,
+    progress: Progress | bool | None = None,
 ) -> EffectTable:
     """The effects table of a sweep with estimates in the column `estimate` and no effects.
 
@@ -92,6 +99,7 @@ def estimate(
         pairs: the puzzles.
         sweep: its points must patch, or zero without renormalising.
         settings: what is measured.
+        progress: see `effects.measure`.
 
     Raises:
         ValueError: if a point does something else, the gradient of the measure says nothing (that
@@ -102,13 +110,18 @@ def estimate(
     return effects.join(
         [
             prepared.table(None, estimate=attribution.estimates(prepared))
-            for prepared in attribution.batches(pairs)
+            for prepared in attribution.batches(pairs, progress)
         ]
     )
 
 
 def verify(
-    network: Network, pairs: Sequence[Pair], sweep: Sweep, settings: Settings | None = None
+    network: Network,
+    pairs: Sequence[Pair],
+    sweep: Sweep,
+    settings: Settings | None = None,
+    *,
+    progress: Progress | bool | None = None,
 ) -> EffectTable:
     """The exact effects of each puzzle's best places by the size of their estimates.
 
@@ -117,6 +130,7 @@ def verify(
         pairs: the puzzles.
         sweep: see `estimate`.
         settings: what is measured, and of how many places.
+        progress: see `effects.measure`.
 
     Returns:
         The effects table of these places alone, with the column `estimate` beside `effect`.
@@ -129,7 +143,7 @@ def verify(
     return effects.join(
         [
             _best_rows(attribution, prepared, settings.best)
-            for prepared in attribution.batches(pairs)
+            for prepared in attribution.batches(pairs, progress)
         ]
     )
 
@@ -222,11 +236,15 @@ class _Attribution:
         self.places = Places(network)
         self._readings: dict[int, tuple[Sequence[SweepPoint], _Reading]] = {}
 
-    def batches(self, pairs: Sequence[Pair]) -> Iterator[PreparedPairs]:
+    def batches(
+        self, pairs: Sequence[Pair], progress: Progress | bool | None
+    ) -> Iterator[PreparedPairs]:
         """The pairs prepared for measuring, as many at once as a gradient takes."""
-        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-            batch = pairs[start : start + _PAIRS_AT_ONCE]
-            yield PreparedPairs(self.network, batch, self.sweep, self.settings, self.places)
+        with progress_display.shown(progress, self.sweep.name, unit="pairs") as report:
+            for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+                batch = pairs[start : start + _PAIRS_AT_ONCE]
+                yield PreparedPairs(self.network, batch, self.sweep, self.settings, self.places)
+                report(start + len(batch), len(pairs), {})
 
     def estimates(self, prepared: PreparedPairs) -> list[np.ndarray]:
         """For each good pair the estimated effect of each of its points."""

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ _WINDOW = 30.0  # seconds that the rate looks back
 _EVERY = 10.0  # seconds between plain lines
 _REDRAWN = 0.2  # seconds between two states of a notebook's bar
 _PATIENCE = 1.0  # seconds before a bar appears that nobody asked for
+
+# True inside work whose progress is reported: what it is made of does not show itself as well.
+_REPORTED: ContextVar[bool] = ContextVar("_REPORTED", default=False)
 
 
 class Rate:
@@ -100,7 +104,8 @@ def shown(
 
     Args:
         progress: such a function, which is given back; None shows a bar if there is a notebook or a
-            terminal to show it in; True shows plain lines where there is neither; False is silent.
+            terminal to show it in, after a second, and nothing within work that reports progress
+            itself; True shows plain lines where there is neither; False is silent.
         what: the work, such as `filter`.
         unit: of what is counted.
         clock: the time in seconds.
@@ -109,11 +114,24 @@ def shown(
         >>> with shown(False, "filter") as report:
         ...     report(10, 200, {})
     """
+    if progress is None and _REPORTED.get():
+        progress = False
     if progress is None or isinstance(progress, bool):
-        with _display(progress, what, unit, clock) as report:
+        with _display(progress, what, unit, clock) as report, _reported():
             yield report
     else:
-        yield progress
+        with _reported():
+            yield progress
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Within the block nothing shows its progress unless it is asked to."""
+    token = _REPORTED.set(True)
+    try:
+        yield
+    finally:
+        _REPORTED.reset(token)
 
 
 @contextmanager
@@ -127,7 +145,8 @@ def _display(
         from rich.console import Console
 
         console = Console(highlight=False, stderr=True)
-        with on_console(console, what, unit=unit, clock=clock) as report:
+        patience = 0.0 if asked else _PATIENCE
+        with on_console(console, what, unit=unit, patience=patience, clock=clock) as report:
             yield report
     else:
         yield lambda done, total, counts, /: None
@@ -178,6 +197,7 @@ def on_console(
     what: str,
     *,
     unit: str = "rows",
+    patience: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
     """A function that shows progress on a console, as a bar or, in a file, a line now and then.
@@ -186,6 +206,7 @@ def on_console(
         console: where to; nothing is written elsewhere.
         what: the work, such as `filter`.
         unit: of what is counted.
+        patience: seconds before a bar appears.
         clock: the time in seconds.
     """
     rate = Rate(clock=clock)
@@ -198,14 +219,25 @@ def on_console(
             SpinnerColumn(), TextColumn(what), BarColumn(bar_width=None),
             TextColumn("{task.fields[facts]}"), console=console, transient=True, expand=True,
         )  # fmt: skip
-        with bar:
-            task = bar.add_task(what, total=None, facts="starting")
+        task = bar.add_task(what, total=None, facts="starting")
+        begun, started = clock(), False
 
-            def draw(done: int, total: int | None) -> None:
-                facts = _facts(rate, done, total, unit)
-                bar.update(task, completed=done, total=total, facts=facts)
+        def draw(done: int, total: int | None) -> None:
+            nonlocal started
+            if not started and clock() - begun >= patience:
+                bar.start()
+                started = True
+            bar.update(task, completed=done, total=total, facts=_facts(rate, done, total, unit))
 
-            yield _Reported(rate, draw)
+        try:
+            if patience == 0:
+                bar.start()
+                started = True
+            with _reported():
+                yield _Reported(rate, draw)
+        finally:
+            if started:
+                bar.stop()
         return
 
     from rich.text import Text
@@ -218,7 +250,8 @@ def on_console(
             written = clock()
             console.print(Text(f"{what}: {_facts(rate, done, total, unit)}"), soft_wrap=True)
 
-    yield _Reported(rate, write)
+    with _reported():
+        yield _Reported(rate, write)
 
 
 def _facts(rate: Rate, done: int, total: int | None, unit: str) -> str:

@@ -19,6 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import leela_probe
+from leela_probe.files import progress_display
+from leela_probe.files.progress import Progress
 from leela_probe.networks.network import Network
 from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.planes import History
@@ -26,6 +28,7 @@ from leela_probe.positions.planes import History
 __all__ = ["StoredActivations", "read", "write"]
 
 _MANIFEST = "manifest.json"
+_SITES_SHOWN = 4
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -46,6 +49,15 @@ class StoredActivations:
     axes: dict[str, tuple[str, ...]]
     files: tuple[Path, ...]
     manifest: dict[str, object]
+
+    def __repr__(self) -> str:
+        sites = [f"{name} ({' '.join(axes)})" for name, axes in self.axes.items()]
+        more = len(sites) - _SITES_SHOWN
+        shown = [*sites[:_SITES_SHOWN], *([f"{more} more sites"] if more > 0 else [])]
+        return (
+            f"<StoredActivations of {self.boards:,} positions in {len(self.files):,} files of "
+            f"{str(self.folder)!r}: {'; '.join(shown)}>"
+        )
 
     def batches(self, site: str) -> Iterator[Tensor]:
         """The site's activations batch by batch, in the order of the positions.
@@ -80,6 +92,7 @@ def write(
     dtype: str = "float32",
     batch_size: int = 64,
     history: History = History.FILLED,
+    progress: Progress | bool | None = None,
 ) -> StoredActivations:
     """The wanted activations of all boards, written to a folder batch by batch.
 
@@ -91,6 +104,8 @@ def write(
         dtype: what the numbers are kept in: "float32", "float16" or "bfloat16".
         batch_size: positions in memory at once, and in a file.
         history: what stands for positions before the known ones.
+        progress: called after each batch; by default a bar is shown in a terminal or notebook, with
+            False nothing.
 
     Raises:
         FileExistsError: if the folder holds anything.
@@ -108,12 +123,14 @@ def write(
     stream = network.stream(boards, wanted, batch_size=batch_size, history=history)
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    for number, values in enumerate(stream):
-        names.append(f"batch-{number:06d}.safetensors")
-        kept = {name: value.to("cpu", _DTYPES[dtype]) for name, value in values.items()}
-        kept = {name: value.contiguous().clone() for name, value in kept.items()}
-        save_file(kept, str(folder / f".{names[-1]}"))
-        os.replace(folder / f".{names[-1]}", folder / names[-1])
+    with progress_display.shown(progress, "activations", unit="positions") as report:
+        for number, values in enumerate(stream):
+            names.append(f"batch-{number:06d}.safetensors")
+            kept = {name: value.to("cpu", _DTYPES[dtype]) for name, value in values.items()}
+            kept = {name: value.contiguous().clone() for name, value in kept.items()}
+            save_file(kept, str(folder / f".{names[-1]}"))
+            os.replace(folder / f".{names[-1]}", folder / names[-1])
+            report(min(len(boards), (number + 1) * batch_size), len(boards), {})
     manifest = {
         "boards": len(boards),
         "dtype": dtype,

@@ -93,3 +93,23 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no table at .*gone\.parquet"):
         effect_tables.read(tmp_path / "gone.parquet")
+
+
+def test_a_table_shows_what_it_is_of_and_the_columns_that_vary():
+    rows = [
+        {"puzzle_id": puzzle, "rank": 1, "verdict": "measured", "sweep": "heads",
+         "measure": "log_odds", "direction": "noising", "layer": 0, "head": head, "effect": head}
+        for puzzle in ("a", "b") for head in range(8)
+    ] + [{"puzzle_id": "c", "rank": 1, "verdict": "no_partner", "sweep": "heads",
+          "measure": "log_odds", "direction": "noising"}]  # fmt: skip
+    columns = {name: [row.get(name) for row in rows] for name in SCHEMA.names}
+    shown = repr(effect_tables.to_pandas(pyarrow.table(columns, schema=SCHEMA))).splitlines()
+    assert shown[0] == (
+        "<EffectTable of 17 rows: heads; log_odds; noising; pairs: 2 measured, 1 no_partner>"
+    )
+    assert shown[1].split() == ["puzzle_id", "verdict", "layer", "head", "effect"]
+    assert len(shown) < 12
+
+
+def test_a_table_of_nothing_can_be_shown():
+    assert repr(effect_tables.to_pandas(SCHEMA.empty_table())).startswith("<EffectTable of 0 rows")

@@ -833,3 +833,12 @@ def test_a_table_cut_off_twice_comes_out_byte_for_byte_the_same(
     assert resumed.read_bytes() == whole.read_bytes()
     manifests = [path.with_name("whole.parquet.manifest.json") for path in (whole, resumed)]
     assert manifests[0].read_bytes() == manifests[1].read_bytes()
+
+
+def test_measuring_reports_how_many_pairs_are_done(network):
+    net, reported = network("attention"), []
+    effects.measure(
+        net, BY_HAND, sweeps.heads(net), progress=lambda *progress: reported.append(progress)
+    )
+    ((done, total, counts),) = reported
+    assert (done, total, counts["measured"]) == (3, 3, 3 * 12)  # rows

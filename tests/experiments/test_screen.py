@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import onnx
 import pytest
+from example_pairs import random_pairs
 
 from leela_probe.experiments import effects, screen, sweeps
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
@@ -211,3 +212,15 @@ def test_tables_of_different_runs_are_not_compared(network):
     exact = effects.measure(net, [DEMO], sweeps.heads(net))
     with pytest.raises(ValueError, match="are of different runs"):
         screen.agreement(guessed, exact)
+
+
+def test_estimating_reports_how_many_pairs_are_done(network):
+    net, reported = network("attention"), []
+    pairs = random_pairs(3, 10)
+    screen.estimate(
+        net,
+        pairs,
+        sweeps.heads(net),
+        progress=lambda done, total, _: reported.append((done, total)),
+    )
+    assert reported == [(8, 10), (10, 10)]

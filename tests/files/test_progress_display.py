@@ -149,14 +149,44 @@ def cell(monkeypatch):
 def test_a_terminal_shows_progress_unless_told_otherwise(monkeypatch):
     seen = {}
     for asked in (None, True, False):
-        screen = Screen()
+        clock, screen = Clock(), Screen()
         monkeypatch.setattr(sys, "stderr", screen)
-        with shown(asked, "filter", unit="puzzles") as report:
+        with shown(asked, "filter", unit="puzzles", clock=clock) as report:
+            clock.now += 2
             report(3, 10, {})
         seen[asked] = screen.getvalue()
     assert "3 of 10 puzzles" in seen[None]
     assert "3 of 10 puzzles" in seen[True]
     assert seen[False] == ""
+
+
+def test_what_takes_a_moment_only_shows_no_bar_in_a_terminal(monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with shown(None, "filter", clock=Clock()) as report:
+        report(3, 10, {})
+    assert screen.getvalue() == ""
+
+
+@pytest.mark.parametrize("outer", [print, False, True])
+def test_what_is_done_inside_of_reported_work_does_not_show_itself(outer, monkeypatch):
+    screen, clock = Screen(), Clock()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with shown(outer, "study"), shown(None, "a part of it", clock=clock) as report:
+        clock.now += 5
+        report(3, 10, {})
+    assert "a part of it" not in screen.getvalue()
+
+
+def test_after_reported_work_the_next_shows_itself_again(monkeypatch):
+    screen, clock = Screen(), Clock()
+    with shown(False, "study"):
+        pass
+    monkeypatch.setattr(sys, "stderr", screen)
+    with shown(None, "the next", clock=clock) as report:
+        clock.now += 5
+        report(3, 10, {})
+    assert "the next" in screen.getvalue()
 
 
 def test_a_file_shows_progress_only_when_asked(monkeypatch, capsys):

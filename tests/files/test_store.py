@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from leela_probe.files import store
+from leela_probe.files import progress_display, store
 from leela_probe.files.manifests import DamagedError
 from leela_probe.files.store import (
     ChangedInputError,
@@ -475,6 +475,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_stage_shows_its_progress_in_a_terminal_unless_silenced(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress_display, "_PATIENCE", 0.0)
     seen = {}
     for asked in (None, False):
         terminal = Terminal()
@@ -490,6 +491,7 @@ def test_a_stage_shows_its_progress_in_a_terminal_unless_silenced(tmp_path, monk
 def test_a_bar_goes_away_when_a_stage_is_interrupted(tmp_path, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress_display, "_PATIENCE", 0.0)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop_after=2)
     assert terminal.getvalue().rstrip().endswith("\x1b[2K")

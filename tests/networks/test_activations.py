@@ -31,6 +31,30 @@ def test_what_is_written_is_what_capture_gives(network, boards, tmp_path):
     assert [len(batch) for batch in stored.batches(WANTED[0])] == [3, 3, 1]
 
 
+def test_what_is_stored_shows_itself_in_a_line(network, boards, tmp_path):
+    stored = activations.write(network("attention"), boards, WANTED, tmp_path / "a", batch_size=3)
+    assert repr(stored) == (
+        f"<StoredActivations of 7 positions in 3 files of {str(tmp_path / 'a')!r}: "
+        "layer1.residual_after (board square width); layer0.pattern (board head query key)>"
+    )
+    net = network("attention")
+    every = activations.write(net, boards, [*net.sites][:9], tmp_path / "b")
+    assert repr(every).endswith("; 5 more sites>")
+
+
+def test_writing_reports_how_many_positions_are_kept(network, boards, tmp_path):
+    reported = []
+    activations.write(
+        network("attention"),
+        boards,
+        WANTED,
+        tmp_path,
+        batch_size=3,
+        progress=lambda done, total, counts: reported.append((done, total)),
+    )
+    assert reported == [(3, 7), (6, 7), (7, 7)]
+
+
 def test_half_precision_is_kept_as_half_precision(network, boards, tmp_path):
     stored = activations.write(network("attention"), boards, WANTED, tmp_path, dtype="float16")
     assert stored.load(WANTED[0]).dtype == torch.float16
