@@ -89,17 +89,16 @@ def load(
     if not path.is_file():
         raise FileNotFoundError(f"no network at {path}: expected an .onnx, .pb.gz or .pb file")
     is_onnx = onnx_files.is_named_so(path)
-    onnx_path = (
-        path
+    opened = (
+        onnx_files.open_file(path)
         if is_onnx
-        else conversion.to_onnx(
+        else conversion.open_converted(
             path,
             policy_head=policy_head or onnx_files.HEADS["policy"],
             value_head=value_head or onnx_files.HEADS["value"],
             cache=cache,
         )
     )
-    opened = onnx_files.open_file(onnx_path)
     model = opened.model
     if is_onnx:
         onnx_files.check_head(model, path, "policy", policy_head)

@@ -61,6 +61,7 @@ class Header:
         moves_left: there is a moves-left head.
         architecture: the whole description, or None with ``undescribed`` saying why.
         undescribed: why there is no architecture; empty where there is one.
+        relative_positions: its attention has relative position encoding, as in BT5.
         embeds_onnx: the file wraps an ONNX model instead of tensors.
         min_version: the oldest lc0 that reads it.
         license: text of the licence, mostly empty.
@@ -74,6 +75,7 @@ class Header:
     moves_left: bool
     architecture: Architecture | None
     undescribed: str
+    relative_positions: bool
     embeds_onnx: bool
     min_version: tuple[int, int, int]
     license: str
@@ -97,6 +99,9 @@ def of(net: Any) -> Header:
             architecture, undescribed = _architecture(net, said), ""
         except ValueError as error:
             undescribed = f"its architecture is not known here: {error}"
+    relative = any(name.endswith((".rpe_q", ".rpe_k", ".rpe_v")) for name in schema.sizes(net))
+    if relative:
+        architecture, undescribed = None, "it has relative position encoding, as BT5 networks have"
     training = net.training_params
     version = net.min_version
     return Header(
@@ -107,6 +112,7 @@ def of(net: Any) -> Header:
         moves_left=bool(said.moves_left),
         architecture=architecture,
         undescribed=undescribed,
+        relative_positions=relative,
         embeds_onnx=embeds_onnx,
         min_version=(version.major, version.minor, version.patch),
         license=net.license,

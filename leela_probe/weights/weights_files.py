@@ -4,7 +4,7 @@ A file is one protobuf message, mostly gzipped. Source of the format: lc0, ``src
 """
 
 import difflib
-import os
+import io
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from leela_probe.files import unpacking
+from leela_probe.files import disk, unpacking
 from leela_probe.files.decompression import DamagedError
 from leela_probe.weights import headers, schema, shapes
 from leela_probe.weights.architectures import Architecture
@@ -228,22 +228,17 @@ def _check(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> lis
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """The file written beside its place and moved there once it is whole."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(beside, "xb") as file:
-            if path.suffix == ".gz":
-                # No two stretches of 16-bit numbers are alike, so only single bytes are coded.
-                coder = zlib.compressobj(
-                    _COMPRESSION_LEVEL, zlib.DEFLATED, _GZIP_WINDOW, 9, zlib.Z_HUFFMAN_ONLY
-                )
-                for start in range(0, len(content), _CHUNK):
-                    file.write(coder.compress(content[start : start + _CHUNK]))
-                file.write(coder.flush())
-            else:
-                file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """The file at its place, whole and on disk, or what was there before."""
+    disk.write(
+        path, lambda file: _pack(content, file) if path.suffix == ".gz" else file.write(content)
+    )
+
+
+def _pack(content: bytes, file: io.BufferedIOBase) -> None:
+    # No two stretches of 16-bit numbers are alike, so only single bytes are coded.
+    coder = zlib.compressobj(
+        _COMPRESSION_LEVEL, zlib.DEFLATED, _GZIP_WINDOW, 9, zlib.Z_HUFFMAN_ONLY
+    )
+    for start in range(0, len(content), _CHUNK):
+        file.write(coder.compress(content[start : start + _CHUNK]))
+    file.write(coder.flush())

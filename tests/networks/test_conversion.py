@@ -1,15 +1,24 @@
 """Conversion by lc0's own leela2onnx: once for each content, complete or not at all."""
 
+import gzip
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import zlib
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from leela_probe.files import disk
+from leela_probe.files.store import DamagedWarning
 from leela_probe.networks import conversion, onnx_files
+from leela_probe.networks.network import load
+from leela_probe.weights import schema, weights_files
 
 
 def test_the_converted_file_is_what_lc0_writes(network_file, tmp_path):
@@ -38,6 +47,7 @@ def test_what_onnx_leaves_out_is_noted_in_the_file(network_file, tmp_path):
         "leela_probe.policy_head": "soft",
         "leela_probe.value_head": "q",
         "leela_probe.source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "leela_probe.lc0": conversion.lc0_version(conversion.find_lc0()),
     }
 
 
@@ -58,7 +68,7 @@ def test_a_network_is_converted_once_whatever_its_name(network_file, tmp_path, m
     other = tmp_path / "renamed.pb.gz"
     shutil.copy(source, other)
     first = conversion.to_onnx(source, cache=tmp_path / "kept")
-    monkeypatch.setattr(conversion, "convert", None)
+    monkeypatch.setattr(conversion, "_converted", None)
     assert conversion.to_onnx(other, cache=tmp_path / "kept") == first
     assert disk.sha256(source) in first.name
 
@@ -145,6 +155,125 @@ def test_how_lc0_ended_is_said_without_its_banner(
     monkeypatch.setattr(conversion, "find_lc0", lambda: program)
     with pytest.raises(ValueError, match=message):
         conversion.convert(network_file("attention"), tmp_path / "n.onnx")
+
+
+def test_lc0_is_given_up_after_a_while(network_file, tmp_path, monkeypatch):
+    program = tmp_path / "lc0"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(conversion, "find_lc0", lambda: program)
+    monkeypatch.setattr(conversion, "_LONGEST", 0.2)
+    with pytest.raises(ValueError, match=r"'winner'\): it was stopped after 0\.2 seconds$"):
+        conversion.convert(network_file("attention"), tmp_path / "n.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["lc0"]
+
+
+def flipped(content):
+    return content[:3000] + bytes([content[3000] ^ 1]) + content[3001:]
+
+
+@pytest.mark.parametrize("damage", [flipped, lambda c: c[:-1], lambda c: b"", lambda c: c + b"x"])
+def test_a_damaged_file_in_the_cache_is_made_again_and_said_so(damage, network_file, tmp_path):
+    source = network_file("attention")
+    path = conversion.to_onnx(source, cache=tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    with pytest.warns(DamagedWarning, match=r"the converted network .* is damaged: it is made"):
+        net = load(source, cache=tmp_path)
+    assert [kept.read_bytes() for kept in tmp_path.iterdir()] == [whole]
+    assert net.path == source
+
+
+def test_a_cached_network_of_another_source_is_not_believed(network_file, tmp_path):
+    right, wrong = network_file("attention"), network_file("attention", seed=2)
+    kept = conversion.to_onnx(right, cache=tmp_path)
+    other = conversion.to_onnx(wrong, cache=tmp_path / "other")
+    mixed_up = kept.with_name(
+        other.name.replace(disk.sha256(wrong), disk.sha256(right))  # its content's hash is right
+    )
+    other.rename(mixed_up)
+    kept.unlink()
+    with pytest.warns(DamagedWarning, match="is damaged: it is made again"):
+        assert conversion.to_onnx(right, cache=tmp_path) == kept
+    assert not mixed_up.exists()
+
+
+def test_another_lc0_converts_anew_and_without_one_any_will_do(network_file, tmp_path, monkeypatch):
+    source, folder = network_file("attention"), tmp_path / "kept"
+    first = conversion.to_onnx(source, cache=folder)
+    monkeypatch.setattr(conversion, "lc0_version", lambda lc0: "0.33.0")
+    second = conversion.to_onnx(source, cache=folder)
+    assert "-0.33.0-" in second.name
+    assert {path.name for path in folder.iterdir()} == {first.name, second.name}
+    monkeypatch.setattr(shutil, "which", lambda *args, **more: None)
+    assert conversion.to_onnx(source, cache=folder) in (first, second)
+
+
+KILLED = """
+import os, signal, sys
+from leela_probe.networks import conversion
+from leela_probe.networks import onnx_files
+onnx_files.read = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+conversion.{call}
+"""
+
+
+@pytest.mark.parametrize(
+    "call", ["convert(sys.argv[1], sys.argv[2] + '/n.onnx')",
+             "to_onnx(sys.argv[1], cache=sys.argv[2])"]
+)  # fmt: skip
+def test_what_a_killed_conversion_left_is_removed(call, network_file, tmp_path):
+    source = network_file("attention")
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED.format(call=call), str(source), str(tmp_path)], check=False
+    )
+    assert process.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".converting-")
+    conversion.to_onnx(source, cache=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    assert kept.suffix == ".onnx"
+
+
+def test_a_conversion_is_on_disk_before_it_is_in_its_place(network_file, tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *args, name=name, call=call: (done.append(name), call(*args))[1]
+        )
+    conversion.to_onnx(network_file("attention"), cache=tmp_path)
+    assert done[:2] == ["fsync", "replace"]
+
+
+def test_relative_position_encoding_is_refused_before_lc0_sees_it(
+    network_file, tmp_path, monkeypatch
+):
+    net = weights_files._load(network_file("attention"))
+    schema.set_tensor(net, "encoder.0.mha.rpe_q", np.ones(64, np.float32))
+    path = tmp_path / "bt5.pb.gz"
+    path.write_bytes(gzip.compress(net.SerializeToString()))
+    header = weights_files.read_header(path)
+    assert header.relative_positions
+    assert header.architecture is None
+    assert header.undescribed == "it has relative position encoding, as BT5 networks have"
+    monkeypatch.setattr(subprocess, "run", None)
+    with pytest.raises(
+        ValueError, match=r"bt5\.pb\.gz has relative position encoding, as BT5 netw"
+    ):
+        conversion.convert(path, tmp_path / "n.onnx")
+
+
+def test_a_bomb_is_refused_before_lc0_sees_it(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.pb.gz"
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    path.write_bytes(packer.compress(bytes(1 << 28)) + packer.flush())
+    monkeypatch.setattr(conversion, "find_lc0", None)
+    with pytest.raises(ValueError, match=r"bomb\.pb\.gz unpacks to more than 192 MB from"):
+        conversion.convert(path, tmp_path / "n.onnx")
+    (tmp_path / "bomb.onnx.gz").write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match=r"bomb\.onnx\.gz unpacks to more than 192 MB from"):
+        load(tmp_path / "bomb.onnx.gz")
 
 
 def test_what_lc0_refuses_is_refused_in_its_words_and_leaves_nothing(network_file, tmp_path):
