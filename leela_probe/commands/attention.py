@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["COMMAND", "attention", "best_heads"]
 
 
+_SUMMARY = "attention summary"
+
+
 def attention(
     puzzles: options.FilteredPuzzles,
     out: options.Out,
@@ -55,14 +58,17 @@ def attention(
     Stopped and started again, it goes on where it was.
     """
     from leela_probe.commands import outputs
+    from leela_probe.files import derived, manifests
 
     history = taken.kind_of_history()
     chosen = options.numbers(plies, "--plies") or []
     relation = _relation(relation, chosen)
     with terminal.overwriting():
-        for path in (out, summary):
-            if path is not None:
-                outputs.claim(path, outputs.TABLES, overwrite=overwrite)
+        outputs.claim(out, outputs.TABLES, overwrite=True)  # the stage refuses what must stay
+        if summary is not None:
+            outputs.claim(
+                summary, outputs.TABLES, overwrite=overwrite, made_by=(_SUMMARY, out.name)
+            )
     loaded = network.loaded(run)
     from leela_probe.experiments import attention_tables
 
@@ -81,14 +87,14 @@ def attention(
             progress=progress,
         )
     found = attention_tables.summary(attention_tables.parts(finished.path))
-    wrote = f"wrote {out}"
+    lines = [terminal.outcome(finished)]
     if summary is not None:
-        outputs.write_table(
-            found, summary, name="attention summary", inputs={"attention": out}, options={}
+        derived.write_with_manifest(
+            found, summary, name=_SUMMARY, inputs={"attention": out}, options={}
         )
-        wrote += f" and {summary}"
+        lines.append(f"wrote {summary} and {manifests.manifest_path(summary).name}")
     terminal.console().print(best_heads(found, relation))
-    print(wrote)
+    print("\n".join(lines))
 
 
 COMMAND = Command(

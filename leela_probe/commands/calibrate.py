@@ -63,8 +63,7 @@ def calibrate(
     network here, since in these puzzles it follows from the first move's, and
     the heads of single pieces need longer lines.
     """
-    from leela_probe.commands import outputs
-    from leela_probe.files import manifests, tables
+    from leela_probe.files import derived, manifests, tables
     from leela_probe.organisms import calibration
 
     wanted = calibration.organisms(seeds=seeds, seed=seed, files=_files(networks or ()))
@@ -77,7 +76,7 @@ def calibrate(
         )
     table = calibration.summary(tables.read(finished.path, calibration.SCHEMA))
     written = out / "summary.csv"
-    outputs.write_table(
+    derived.write_with_manifest(
         table,
         written,
         name="calibrate summary",

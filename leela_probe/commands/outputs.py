@@ -5,21 +5,18 @@ A file that is there already is left alone unless it is to be overwritten.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import pandas as pd
-
 from leela_probe.files import disk, manifests
+from leela_probe.files.manifests import DamagedError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "TABLES", "claim", "recorded", "write_figure", "write_table"]
+__all__ = ["FIGURES", "TABLES", "claim", "recorded", "write_figure"]
 
 FIGURES = (".pdf", ".png", ".svg")
 """Endings of figures."""
@@ -28,8 +25,21 @@ TABLES = (".csv", ".parquet")
 """Endings of tables."""
 
 
-def claim(path: str | Path, endings: Sequence[str], *, overwrite: bool = False) -> Path:
+def claim(
+    path: str | Path,
+    endings: Sequence[str],
+    *,
+    overwrite: bool = False,
+    made_by: tuple[str, str] | None = None,
+) -> Path:
     """The path, if a file may be written there; asked before the work is done.
+
+    Args:
+        path: where it shall be written.
+        endings: those that it may have.
+        overwrite: a file that is there may be replaced.
+        made_by: a name and a file: what was made under that name from a file so called may be
+            replaced in any case.
 
     Raises:
         ValueError: for another ending.
@@ -47,9 +57,22 @@ def claim(path: str | Path, endings: Sequence[str], *, overwrite: bool = False) 
         raise ValueError(f"{path.name} ends in {path.suffix!r}: give {known}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {str(path.parent)!r} is not there: make it first")
-    if path.exists() and not overwrite:
+    if path.exists() and not overwrite and not _was_made_by(path, made_by):
         raise FileExistsError(f"{path} exists already: name another file, or ask to overwrite it")
     return path
+
+
+def _was_made_by(path: Path, made_by: tuple[str, str] | None) -> bool:
+    beside = manifests.manifest_path(path)
+    if made_by is None or not beside.is_file():
+        return False
+    try:
+        manifest = manifests.read(beside)
+    except DamagedError:
+        return False
+    name, file = made_by
+    inputs = manifest.get("inputs", {}).values()
+    return manifest.get("stage") == name and file in [facts.get("file") for facts in inputs]
 
 
 def recorded(*groups: object, **others: object) -> dict[str, object]:
@@ -66,56 +89,7 @@ def write_figure(figure: Figure, path: Path) -> None:
     """Writes a figure, whole or not at all."""
     from leela_probe.figures import drawing
 
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        drawing.save(figure, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_table(
-    table: pd.DataFrame,
-    path: Path,
-    *,
-    name: str,
-    inputs: Mapping[str, str | Path],
-    options: Mapping[str, object],
-) -> None:
-    """Writes a table as CSV (seven digits) or Parquet, and its manifest beside it.
-
-    Args:
-        table: the rows.
-        path: ends in .csv or .parquet.
-        name: of what was done ("stats summary").
-        inputs: the files that it was made of, by their part in it.
-        options: whatever else it depends on, as JSON values.
-    """
-
-    def content(file: BufferedIOBase) -> None:
-        if path.suffix.lower() == ".parquet":
-            table.to_parquet(file, index=False)
-        else:
-            text = table.to_csv(index=False, float_format="%.7g", lineterminator="\n")
-            file.write(text.encode())
-
-    disk.write(path, content, temporary=path.with_name(f".{path.name}.tmp"))
-    manifest = {
-        "stage": name,
-        "inputs": {part: _facts(Path(file)) for part, file in inputs.items()},
-        "options": dict(options),
-        "versions": manifests.versions(),
-        "output": _facts(path),
-        "rows": len(table),
-    }
-    beside = manifests.manifest_path(path)
-    text = json.dumps(manifest, indent=2) + "\n"
-    disk.write(
-        beside,
-        lambda file: file.write(text.encode()),
-        temporary=beside.with_name(f".{beside.name}.tmp"),
-    )
-
-
-def _facts(path: Path) -> dict[str, object]:
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": disk.sha256(path)}
+    with disk.scratch_folder(path.parent, f".{path.name}.") as scratch:
+        drawing.save(figure, scratch / path.name)
+        content = (scratch / path.name).read_bytes()
+    disk.write(path, lambda file: file.write(content))

@@ -436,6 +436,7 @@ def exclusions(
     files.claim()
     from leela_probe.commands import effects_selection, outputs
     from leela_probe.figures import drawing, figures
+    from leela_probe.files import derived
     from leela_probe.statistics import stats
 
     reasons, order = effects_selection.exclusions(stages)
@@ -452,7 +453,9 @@ def exclusions(
     outputs.write_figure(figure, files.out)
     if files.table is not None:
         inputs = {f"stage{number}": path for number, path in enumerate(stages, 1)}
-        outputs.write_table(found, files.table, name="plot exclusions", inputs=inputs, options={})
+        derived.write_with_manifest(
+            found, files.table, name="plot exclusions", inputs=inputs, options={}
+        )
     _say(files)
 
 
@@ -474,6 +477,7 @@ def _write(
     """Writes a figure under its heading, and the table of its numbers if it is wanted."""
     from leela_probe.commands import effects_selection, outputs
     from leela_probe.figures import drawing
+    from leela_probe.files import derived
 
     heading = [f"{column} {' or '.join(values)}" for column, values in rows.conditions().items()]
     if rows.differing_targets:
@@ -486,7 +490,7 @@ def _write(
     )
     outputs.write_figure(drawn.figure, files.out)
     if files.table is not None:
-        outputs.write_table(
+        derived.write_with_manifest(
             effects_selection.in_words(drawn.numbers, drawn.rows),
             files.table,
             name=f"plot {drawn.command}",

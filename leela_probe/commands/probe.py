@@ -217,7 +217,7 @@ COMMAND = Command(
 def _accuracies(
     predictions: Path, plan: Plan, recipe: str, probing: ProbeOptions, out: Path
 ) -> pd.DataFrame:
-    from leela_probe.commands import outputs
+    from leela_probe.files import derived
     from leela_probe.probing import accuracies, prediction_tables
 
     table = accuracies.of_predictions(
@@ -228,7 +228,7 @@ def _accuracies(
         resamples=probing.resamples,
         seed=probing.seed,
     )
-    outputs.write_table(
+    derived.write_with_manifest(
         table,
         out / "accuracies.parquet",
         name="probe accuracies",
@@ -247,7 +247,7 @@ def _steps(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    from leela_probe.commands import outputs
+    from leela_probe.files import derived
     from leela_probe.probing import causal, probe_files
     from leela_probe.probing.stage import PROBES
 
@@ -267,7 +267,7 @@ def _steps(
         for target in plan.targets
     ]
     table = pd.concat(parts, ignore_index=True)
-    outputs.write_table(
+    derived.write_with_manifest(
         table,
         out / _CAUSAL,
         name="probe causal",

@@ -556,10 +556,11 @@ def _write_file(
     inputs: Mapping[str, Path],
     options_: Mapping[str, object],
 ) -> None:
-    from leela_probe.commands import outputs
-    from leela_probe.files import manifests
+    from leela_probe.files import derived, manifests
 
-    outputs.write_table(found, out, name=f"stats {command}", inputs=inputs, options=options_)
+    derived.write_with_manifest(
+        found, out, name=f"stats {command}", inputs=inputs, options=options_
+    )
     print(f"wrote {out} and {manifests.manifest_path(out).name}")
 
 

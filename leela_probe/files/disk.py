@@ -28,6 +28,7 @@ def write(
     content: Callable[[io.BufferedIOBase], object],
     *,
     temporary: Path | None = None,
+    before: Callable[[Path], object] | None = None,
 ) -> None:
     """Put a file in its place, complete and on disk, or leave everything as it was.
 
@@ -36,6 +37,7 @@ def write(
         content: writes it, given the open file.
         temporary: where it grows, on the same file system; by default a new file beside it, and
             those that killed programs left there are removed.
+        before: called with the complete temporary file before it is put in its place.
 
     Raises:
         OSError: it could not be written; nothing is left of it, and the error names the file.
@@ -45,18 +47,22 @@ def write(
         if temporary is None:
             with _temporary_file(path) as (place, file):
                 _write(file, content)
+                if before is not None:
+                    before(place)
                 os.replace(place, path)
         else:
             try:
                 with temporary.open("wb") as file:
                     _write(file, content)
+                if before is not None:
+                    before(temporary)
                 os.replace(temporary, path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
         _sync_folder(path.parent)
     except OSError as error:
-        if error.filename is None:
+        if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from crash_points import Crash, crash_at
 from example_pairs import random_pairs
 from typer.testing import CliRunner, Result
 
@@ -149,8 +151,49 @@ def test_attention_writes_every_entry_and_the_heads(puzzles, onnx_file, tmp_path
     assert lines[1].startswith(f"{best['layer']}.{best['head']}")
     assert f" {best['attribution']:+.4f} " in lines[1]
     again = call(*arguments)
-    assert again.exit_code == 1
-    assert "--overwrite" in str(again.exception)
+    assert again.exit_code == 0
+    assert f"{out} was finished already, with the same settings" in again.stdout
+    other = call(*arguments, "--seed", 1)
+    assert "seed was 0 and is 1 now" in str(other.exception)
+    assert "--overwrite" in str(other.exception)
+
+
+def test_a_summary_that_something_else_has_made_stays(puzzles, onnx_file, tmp_path):
+    (tmp_path / "s.csv").write_text("precious")
+    result = call(
+        "attention", puzzles, "--network", onnx_file("attention"), "--out", tmp_path / "a.csv",
+        "--summary", tmp_path / "s.csv",
+    )  # fmt: skip
+    assert "exists already" in str(result.exception)
+    assert (tmp_path / "s.csv").read_text() == "precious"
+
+
+def test_attention_and_its_summary_go_on_wherever_the_program_ends(puzzles, onnx_file, tmp_path):
+    def arguments(folder):
+        return (
+            "attention", puzzles, "--network", onnx_file("attention"), "--limit", 3,
+            "--out", folder / "a.csv", "--summary", folder / "s.csv",
+        )  # fmt: skip
+
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert call(*arguments(whole)).exit_code == 0
+    steps = 0
+    for step in range(1, 99, 4):
+        folder = tmp_path / f"crash{step}"
+        folder.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            reached = crash_at(patch, step)
+            with contextlib.suppress(Crash):
+                call(*arguments(folder))
+            if reached() < step:
+                break
+        steps = step
+        assert call(*arguments(folder)).exit_code == 0, step
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+            path.name: path.read_bytes() for path in whole.iterdir()
+        }, step
+    assert steps > 20
 
 
 def test_a_relation_is_refused_before_anything_is_run_and_fits_the_plies_by_default(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
+from crash_points import Crash, crash_at
 
 from leela_probe.files import progress_display, store
 from leela_probe.files.manifests import DamagedError
@@ -144,27 +145,6 @@ def test_an_interrupted_stage_goes_on_after_its_last_part(tmp_path, expected, st
     _, worked = run(tmp_path, ending=ending)
     assert worked == list(range(stop_after, 7))
     assert files(tmp_path) == expected[ending]
-
-
-class Crash(BaseException):
-    """The program ends here."""
-
-
-def crash_at(monkeypatch, step):
-    """End the program at the so-manieth change to the disk, before it happens."""
-    count = 0
-    for name in ("replace", "unlink", "rmdir", "mkdir", "fsync"):
-        original = getattr(os, name)
-
-        def counted(*arguments, original=original, **keywords):
-            nonlocal count
-            count += 1
-            if count >= step:  # a killed program does not tidy up either
-                raise Crash
-            return original(*arguments, **keywords)
-
-        monkeypatch.setattr(os, name, counted)
-    return lambda: count
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])
