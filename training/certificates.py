@@ -53,8 +53,8 @@ __all__ = [
 
 Split = Literal["train", "held-out"]
 
-_GENERATING = ("rules.h", "records.h", "mates.c", "tactics.c")
-_SOURCES = ("library.c", "one_ply.c", *_GENERATING)
+_SOURCES = ("library.c", "rules.h", "records.h", "mates.c", "one_ply.h", "tactics.c")
+_GENERATING = (*_SOURCES[1:], "one_ply_weights/selection.json")
 _BUILD = Path(__file__).with_name("build")
 _COMPILERS = ("cc", "gcc", "clang")
 _OPTIONS = ("-std=c99", "-O3", "-shared", "-fPIC")  # no -march: the build may change machines
@@ -333,11 +333,13 @@ def library() -> ctypes.CDLL:
     pointer, number = ctypes.c_void_p, ctypes.c_int
     for name in ("mates_legal", "mates_one", "mates_two", "mates_three"):
         getattr(loaded, name).argtypes = [pointer, number, number, pointer]
-    for name in ("mates_generate", "mates_generate_tactics"):
-        arguments = [ctypes.c_uint64, ctypes.c_uint64, number, pointer, pointer]
-        getattr(loaded, name).argtypes = arguments
+    block = [ctypes.c_uint64, ctypes.c_uint64, number]
+    loaded.mates_generate.argtypes = [*block, pointer, pointer]
+    loaded.mates_generate_tactics.argtypes = [*block, pointer, pointer, pointer]
     loaded.mates_record.argtypes = [pointer, number, number, pointer]
-    loaded.mates_one_ply.argtypes = [pointer, ctypes.c_int64, ctypes.c_int64, pointer]
+    loaded.mates_one_ply.argtypes = [
+        pointer, ctypes.c_int64, ctypes.c_int64, pointer, pointer, pointer
+    ]  # fmt: skip
     loaded.mates_one_ply.restype = None
     loaded.mates_held_out.argtypes = [pointer, number]
     loaded.mates_init.restype = None

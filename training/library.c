@@ -3,8 +3,8 @@
 #include "rules.h"
 #include "records.h"
 #include "mates.c"
+#include "one_ply.h"
 #include "tactics.c"
-#include "one_ply.c"
 
 /* ---- single positions ------------------------------------------------------------------------ */
 
@@ -59,14 +59,25 @@ int mates_held_out(const u64 *pieces, int castling) {
 }
 
 int mates_features(void) { return FEATURES; }
+int mates_terms(void) { return TERMS; }
 
-/* Of so many records that lie so many bytes apart; `out` holds zeros. */
-void mates_one_ply(const char *records, int64_t apart, int64_t count,
-                   int16_t out[][MOST_MOVES][FEATURES]) {
+/* Of so many records that lie so many bytes apart, in the order of their moves. */
+void mates_one_ply(const char *records, int64_t apart, int64_t count, const int32_t *weights,
+                   int16_t features[][MOST_MOVES][FEATURES], int32_t scores[][MOST_MOVES]) {
     for (int64_t i = 0; i < count; i++) {
         const Record *record = (const Record *)(records + i * apart);
         Position p = position_of(record->pieces, record->castling, NO_SQUARE);
-        see_one_ply(&p, record, out[i]);
+        Move moves[ALL_MOVES];
+        int16_t seen[ALL_MOVES][FEATURES];
+        int32_t score[ALL_MOVES];
+        const int n = see_one_ply(&p, weights, moves, seen, score);
+        for (int j = 0; j < n; j++) {
+            int at = 0;
+            while (at < record->count && record->moves[at] != (moves[j] & 0x7FFF)) at++;
+            if (at == record->count) continue;
+            memcpy(features[i][at], seen[j], sizeof seen[j]);
+            if (weights) scores[i][at] = score[j];
+        }
     }
 }
 

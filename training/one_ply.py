@@ -3,7 +3,7 @@
 A player who sees the position after each of his moves and no further has rules: few replies,
 checks, captures, squares beside the king. A score adds up such terms of a move. Its weights are
 fitted so that it is greatest for the certified first move of a mate in two as often as such a sum
-can be (`one_ply_fit`); they are in `one_ply.json`.
+can be (`one_ply_fit`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,33 @@ import numpy as np
 
 from training import certificates, records
 
-__all__ = ["FEATURES", "best", "features", "scores", "terms", "weights"]
+__all__ = [
+    "FEATURES",
+    "TERMS",
+    "best",
+    "features",
+    "greatest",
+    "scores",
+    "terms",
+    "weights",
+    "whole",
+]
 
 FEATURES = (
     *("replies", "escapes", "check", "mate", "taken", "promoted", "lost", "rescued"),
     *("zone", "distance", "man"),
 )
-"""The columns of `features`, as in `one_ply.c`."""
+"""The columns of `features`, as in `one_ply.h`."""
+TERMS = 77
+"""So many numbers a score adds up."""
 
 _MOST = 9  # as many replies, escapes or squares as there are, or more
-_MOST_RANK = 5
+_MOST_ORDER = 5
 _STALEMATE = 256
-_KEPT = Path(__file__).with_suffix(".json")
-_BOARDS = 256  # at a time: terms are many
+_FOLDER = Path(__file__).with_name("one_ply_weights")
+_WHOLE = 1000  # a term of 1 weighs so many units of a score; a half pawn, which counts 1/10, less
+_PER_HALF_PAWN = slice(-6, None)
+_A_MATE = 1 << 28
 
 
 def features(found: np.ndarray) -> np.ndarray:
@@ -37,12 +51,63 @@ def features(found: np.ndarray) -> np.ndarray:
     Args:
         found: of `records.RECORD` or `tactics.TACTIC`.
     """
-    seen = np.zeros((len(found), records.MOST_MOVES, len(FEATURES)), np.int16)
+    return _seen(found, None)[0]
+
+
+def scores(found: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The score of every legal move, int32 (board, move); mates have the greatest, the rest 0.
+
+    Args:
+        found: of `records.RECORD` or `tactics.TACTIC`.
+        weight: whole, as from `weights`.
+    """
+    return _seen(found, weight)[1]
+
+
+def _seen(found: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     library = certificates.library()
-    assert library.mates_features() == len(FEATURES)
+    assert (library.mates_features(), library.mates_terms()) == (len(FEATURES), TERMS)
     found = np.ascontiguousarray(found)
-    library.mates_one_ply(found.ctypes.data, found.dtype.itemsize, len(found), seen.ctypes.data)
-    return seen
+    seen = np.zeros((len(found), records.MOST_MOVES, len(FEATURES)), np.int16)
+    score = np.zeros(seen.shape[:2], np.int32)
+    library.mates_one_ply(
+        found.ctypes.data, found.dtype.itemsize, len(found),
+        None if weight is None else weight.ctypes.data, seen.ctypes.data, score.ctypes.data,
+    )  # fmt: skip
+    return seen, score
+
+
+def best(found: np.ndarray) -> np.ndarray:
+    """Which moves have the greatest score, (board, move): what the teacher `one-ply` plays."""
+    most = int(found["count"].max(initial=1))
+    domain = "tactics" if "pattern" in (found.dtype.names or ()) else "mates"
+    return greatest(found, scores(found, weights(domain)))[:, :most]
+
+
+def greatest(found: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Which legal moves have the greatest number of a position, (board, move)."""
+    legal = np.arange(score.shape[1]) < found["count"][:, None]
+    lowest = np.where(legal, score, -np.inf)
+    return legal & (lowest == lowest.max(axis=1, keepdims=True))
+
+
+@cache
+def weights(name: str) -> np.ndarray:
+    """Fitted weights, int32, one a term.
+
+    Args:
+        name: "mates" and "tactics" are what the teacher of a domain adds up, "selection" is what
+            `tactics.generate` thins out its roots by.
+    """
+    return np.array(json.loads((_FOLDER / f"{name}.json").read_text())["weights"], np.int32)
+
+
+def whole(weight: np.ndarray) -> np.ndarray:
+    """Weights of terms as the whole numbers of a score, which are the same on every machine."""
+    unit = np.full(len(weight), _WHOLE)
+    unit[_PER_HALF_PAWN] = _WHOLE // 10
+    unit[TERMS - 4] = unit[TERMS - 2] = _WHOLE
+    return np.rint(weight * unit).astype(np.int32)
 
 
 def terms(seen: np.ndarray, legal: np.ndarray) -> np.ndarray:
@@ -59,7 +124,7 @@ def terms(seen: np.ndarray, legal: np.ndarray) -> np.ndarray:
     columns = [
         _one_hot(part["replies"] * 2 + check, 2 * _MOST + 2, most=2 * _MOST + check),
         _one_hot(part["escapes"] * 2 + check, 2 * _MOST + 2, most=2 * _MOST + check),
-        _one_hot(order, _MOST_RANK + 1, most=_MOST_RANK),
+        _one_hot(order, _MOST_ORDER + 1, most=_MOST_ORDER),
         _one_hot(part["zone"], _MOST),
         _one_hot(part["distance"], 8),
         _one_hot(part["man"], 6),
@@ -83,28 +148,3 @@ def terms(seen: np.ndarray, legal: np.ndarray) -> np.ndarray:
 def _one_hot(value: np.ndarray, size: int, *, most: int | np.ndarray | None = None) -> np.ndarray:
     value = np.minimum(value, size - 1 if most is None else most)
     return (value[..., None] == np.arange(size)).astype(np.float32)
-
-
-def scores(found: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The score of every legal move, float32 (board, move); -inf beyond the last, inf for mates."""
-    most = int(found["count"].max(initial=1))
-    legal = np.arange(most) < found["count"][:, None]
-    score = np.where(legal, np.float32(0), -np.inf).astype(np.float32)
-    for at in range(0, len(found), _BOARDS):
-        part = slice(at, at + _BOARDS)
-        seen = features(found[part])[:, :most]
-        score[part] += terms(seen, legal[part]) @ weight
-        score[part][seen[..., FEATURES.index("mate")] > 0] = np.inf
-    return score
-
-
-def best(found: np.ndarray) -> np.ndarray:
-    """Which moves have the greatest score, (board, move): what the teacher `one-ply` plays."""
-    score = scores(found, weights())
-    return score >= score.max(axis=1, keepdims=True) - 1e-4
-
-
-@cache
-def weights() -> np.ndarray:
-    """The fitted weights of `one_ply.json`, one per term."""
-    return np.array(json.loads(_KEPT.read_text())["weights"], np.float32)

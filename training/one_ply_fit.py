@@ -1,6 +1,6 @@
-"""Weights of the score by one ply, fitted to the certified first moves of mates in two.
+"""Weights of the score by one ply, fitted to the certified first moves of mates in two and three.
 
-    python -m training.one_ply_fit DATA --out training/one_ply.json
+    python -m training.one_ply_fit DATA --out training/one_ply_weights/mates.json
 
 It fits a conditional logit over the legal moves to the first records of a folder, prints how often
 each rule and the fitted sum find the first moves among the last records, and writes the weights.
@@ -19,20 +19,20 @@ import typer
 
 from training import records
 from training.batches import Records
-from training.one_ply import FEATURES, features, scores, terms
+from training.one_ply import FEATURES, features, greatest, scores, terms, whole
 
 __all__ = ["fit", "main", "shares"]
 
 
 def fit(found: np.ndarray, *, steps: int = 60, ridge: float = 1e-4) -> np.ndarray:
-    """Weights whose score is greatest for the first moves of mates in two.
+    """Weights whose score is greatest for the first moves of mates in two and three, as `whole`.
 
     Args:
-        found: records; those that are no mates in two are left out.
+        found: records; others are left out.
         steps: at most, of L-BFGS.
         ridge: what a weight's square costs, in nats.
     """
-    found = found[found["kind"] == records.MATE_IN_2]
+    found = _mates(found)
     most = int(found["count"].max())
     legal = np.arange(most) < found["count"][:, None]
     inputs = torch.from_numpy(terms(features(found)[:, :most], legal))
@@ -49,13 +49,17 @@ def fit(found: np.ndarray, *, steps: int = 60, ridge: float = 1e-4) -> np.ndarra
         return value
 
     optimizer.step(loss)
-    return weight.detach().numpy()
+    return whole(weight.detach().numpy())
+
+
+def _mates(found: np.ndarray) -> np.ndarray:
+    return found[np.isin(found["kind"], (records.MATE_IN_2, records.MATE_IN_3))]
 
 
 def shares(found: np.ndarray, weight: np.ndarray) -> dict[str, float]:
-    """How often each rule, ties by lot, finds the first move of mates in two."""
-    found = found[found["kind"] == records.MATE_IN_2]
-    seen = features(found).astype(np.float64)
+    """How often each rule, ties by lot, finds the first move of mates in two and three."""
+    found = _mates(found)
+    seen = features(found).astype(np.int64)
     part = {name: seen[..., index] for index, name in enumerate(FEATURES)}
     rules = {
         "fewest replies": -part["replies"],
@@ -64,16 +68,13 @@ def shares(found: np.ndarray, weight: np.ndarray) -> dict[str, float]:
         "the greatest capture": part["taken"],
         "most squares beside the king": part["zone"],
         "nearest to the king": -part["distance"],
+        "their sum": scores(found, weight),
     }
-    legal = np.arange(records.MOST_MOVES) < found["count"][:, None]
-    rules = {name: np.where(legal, rule, -np.inf) for name, rule in rules.items()}
-    rules["their sum"] = scores(found, weight)
-    key = (found["target"] & records.STRONG).argmax(axis=1)[:, None]
+    key = found["target"] & records.STRONG > 0
     found_by = {}
     for name, rule in rules.items():
-        chosen = rule >= rule.max(axis=1, keepdims=True)
-        right = np.take_along_axis(chosen, np.minimum(key, rule.shape[1] - 1), axis=1)[:, 0]
-        found_by[name] = float((right / chosen.sum(axis=1)).mean())
+        chosen = greatest(found, rule)
+        found_by[name] = float(((chosen & key).sum(axis=1) / chosen.sum(axis=1)).mean())
     return found_by
 
 
@@ -82,16 +83,16 @@ def main(
     out: Annotated[Path, typer.Option(help="where the weights go")],
     boards: Annotated[int, typer.Option(help="records to fit to, and to try on", min=100)] = 16384,
 ) -> None:
-    """Fit the score to mates in two, and say how often it finds their first moves."""
+    """Fit the score to mates, and say how often it finds their first moves."""
     blocks = Records(data)
     if len(blocks) < 2 * boards:
         print(f"'{data}' holds {len(blocks)} records: expected {2 * boards}", file=sys.stderr)
         raise typer.Exit(1)
-    weight = fit(blocks.at(np.arange(boards))).round(3)
+    weight = fit(blocks.at(np.arange(boards)))
     found_by = shares(blocks.at(np.arange(len(blocks) - boards, len(blocks))), weight)
     for name, share in found_by.items():
         print(f"{share:7.1%} {name}")
-    content = {"fitted_to": boards, "finds": found_by, "weights": [float(w) for w in weight]}
+    content = {"fitted_to": boards, "finds": found_by, "weights": weight.tolist()}
     out.write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -3,6 +3,10 @@
 Sacrifices, where the only legal reply takes the man that moved and the mate comes elsewhere, are
 rare by chance. They are made backwards: from a position with a mate, the capture that led to it is
 taken back, and then the move of the man that was captured. What comes out is searched as any other.
+
+A forced reply shows at one ply, and so does much of what mates: a score by one ply (`one_ply.h`) finds
+nine of ten sacrifices, and a network would learn it instead of looking ahead. So most roots that the
+score finds are left out.
 */
 
 enum {
@@ -20,7 +24,9 @@ enum {
 };
 #define ROOT_SHARES 4
 #define MOST_PLIES 5
-#define TRIES 64 /* to take a capture back */
+#define SEEMING_MATES 4 /* in one of so many placements roots that seem best by one ply are taken */
+#define SEEMING_SACRIFICES 16
+#define TRIES 128 /* to take a capture back */
 #define MOST_MEN_CROWDED 11 /* of a side */
 
 typedef struct {
@@ -224,6 +230,7 @@ typedef struct {
     u64 *seen; /* identities, open addressing */
     u64 mask;
     int held_out;
+    const int32_t *weights; /* of the score by one ply */
     uint32_t family;
     Random random;
 } TacticsBlock;
@@ -318,6 +325,12 @@ static void emit_family(TacticsBlock *b, int share, int kind, const Position *ro
     emit_near(b, root, key);
 }
 
+/* Most roots whose first move has the greatest score by one ply are not taken: what has learned to
+   look no further shall not do well here. `lot` is drawn once for a placement. */
+static int is_taken(const TacticsBlock *b, int lot, const Position *root, Move key) {
+    return !lot || !seems_best(root, key, b->weights);
+}
+
 /* Whatever a placement holds that is wanted. */
 static void try_placement(TacticsBlock *b) {
     Position p;
@@ -328,15 +341,18 @@ static void try_placement(TacticsBlock *b) {
         emit_searched(b, ONE, MATE_IN_ONE, &p);
         return;
     }
+    const int lot = draw(&b->random, SEEMING_MATES);
     const int after_two = is_wanted(b, SHORT_DEFENCE) || is_wanted(b, LATER_ONE);
     const int after_three = is_wanted(b, THREE_DEFENCE) || is_wanted(b, LATER_TWO);
     const int two = is_wanted(b, PLAIN_TWO) || (is_full(b, PLAIN_TWO) && after_two);
     const int three = is_wanted(b, PLAIN_THREE) || (is_full(b, PLAIN_THREE) && after_three);
     int found = mates_in_two(&p, keys, 2);
-    if (found == 1 && (two || is_wanted(b, NEAR))) emit_family(b, PLAIN_TWO, MATE_IN_TWO, &p, keys[0]);
+    if (found == 1 && (two || is_wanted(b, NEAR)) && is_taken(b, lot, &p, keys[0]))
+        emit_family(b, PLAIN_TWO, MATE_IN_TWO, &p, keys[0]);
     if (found || !three) return;
     found = mates_in_three(&p, keys, 2);
-    if (found == 1) emit_family(b, PLAIN_THREE, MATE_IN_THREE, &p, keys[0]);
+    if (found == 1 && is_taken(b, lot, &p, keys[0]))
+        emit_family(b, PLAIN_THREE, MATE_IN_THREE, &p, keys[0]);
 }
 
 /* A sacrifice that leads to a mate of a placement. */
@@ -348,9 +364,13 @@ static void try_sacrifice(TacticsBlock *b, int share) {
     if (!place_any(&b->random, &end)) return;
     const Move last = only_move(&end, moves);
     if (!last) return;
-    for (int more = b->held_out ? 32 * TRIES : TRIES; more; more--) { /* most are not held out */
+    const int lot = draw(&b->random, SEEMING_SACRIFICES);
+    /* an end that is a mate in two is dear, and most roots are not held out */
+    const int tries = (b->held_out ? 8 : 1) * (moves == 2 ? 8 * TRIES : TRIES);
+    for (int more = tries; more; more--) {
         if (!taken_back(&b->random, &end, &root, &key) || to_of(last) == to_of(key)) continue;
         if (!slot_of(b, &root, &who) || mates_in_one(&root, keys, 1)) continue;
+        if (!is_taken(b, lot, &root, key)) continue;
         int found = mates_in_two(&root, keys, 2);
         if (moves == 2 && found) continue;
         if (moves == 2) found = mates_in_three(&root, keys, 2);
@@ -360,9 +380,10 @@ static void try_sacrifice(TacticsBlock *b, int share) {
     }
 }
 
-/* Fills `records` with a block; `wanted` holds how many of each share. 0, or -1 without memory. */
+/* Fills `records` with a block; `wanted` holds how many of each share, `weights` those of the score by
+   one ply. 0, or -1 without memory. */
 int mates_generate_tactics(u64 seed, u64 number, int held_out, const int64_t *wanted,
-                         Tactic *records) {
+                           const int32_t *weights, Tactic *records) {
     TacticsBlock b;
     long total = 0;
     memset(&b, 0, sizeof b);
@@ -371,6 +392,7 @@ int mates_generate_tactics(u64 seed, u64 number, int held_out, const int64_t *wa
     for (b.mask = 64; (long)b.mask < 2 * total; b.mask *= 2) continue;
     b.seen = calloc(b.mask--, sizeof *b.seen);
     b.records = records;
+    b.weights = weights;
     b.held_out = held_out != 0;
     b.family = (uint32_t)(number << 16);
     if (!b.seen) return -1;

@@ -11,6 +11,8 @@ of a mate in three from where it stands. GameUrl names the family, here of one p
 
 from __future__ import annotations
 
+import hashlib
+import string
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ from training.certificates import Split
 from training.puzzle_lines import Dropped, PuzzleLine
 from training.tactics import TacticsMix
 
-__all__ = ["MIX", "lines", "main", "pattern", "puzzle"]
+__all__ = ["MIX", "family", "lines", "main", "pattern", "puzzle"]
 
 MIX = TacticsMix(
     mates_in_two=18,
@@ -42,7 +44,8 @@ MIX = TacticsMix(
 )
 """What is generated: an eighth of the puzzles at least is of each kind that an experiment needs."""
 
-_BLOCK = 64
+_BLOCK = 32
+_LETTERS = string.ascii_letters + string.digits
 
 
 def lines(
@@ -86,7 +89,18 @@ def puzzle(tactic: np.void, *, seed: int) -> PuzzleLine | Dropped:
         "pieceReady": len(moves) == 5 and bool(tactic["ready"]),
     }
     more = tuple(theme for theme, holds in themes.items() if holds)
-    return replace(found, themes=found.themes + more, game=f"tactics-{seed}-{tactic['game']}")
+    return replace(found, themes=found.themes + more, game=family(int(tactic["game"]), seed=seed))
+
+
+def family(number: int, *, seed: int) -> str:
+    """The id of a family, with as many letters as the id of a game.
+
+    Example:
+        >>> family(65536, seed=1)
+        'tphfCCA8'
+    """
+    digest = hashlib.sha256(f"tactics {seed} {number}".encode()).digest()
+    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:8])
 
 
 def pattern(found: PuzzleLine) -> str:

@@ -61,6 +61,17 @@ def test_one_ply_shows_what_python_chess_sees(found):
         assert not seen[row, claim["count"] :].any()
 
 
+@pytest.mark.parametrize("name", ["mates", "tactics", "selection"])
+def test_a_score_adds_up_the_terms_of_its_weights(found, name):
+    seen, weight = one_ply.features(found), one_ply.weights(name)
+    legal = np.arange(records.MOST_MOVES) < found["count"][:, None]
+    units = one_ply.whole(np.ones(one_ply.TERMS))
+    by_hand = one_ply.terms(seen, legal) @ (weight / units * 1000)
+    quiet = legal & (seen[..., one_ply.FEATURES.index("mate")] == 0)
+    np.testing.assert_allclose(one_ply.scores(found, weight)[quiet], by_hand[quiet], atol=0.5)
+    assert (one_ply.scores(found, weight)[legal & ~quiet] > 1e8).all()
+
+
 def test_the_teacher_mates_where_he_sees_it_and_plays_one_legal_move_elsewhere(found):
     chosen = one_ply.best(found)
     for row, claim in enumerate(found):
@@ -73,7 +84,7 @@ def test_the_teacher_mates_where_he_sees_it_and_plays_one_legal_move_elsewhere(f
 
 
 def test_his_first_moves_are_better_than_any_single_rules(found):
-    found_by = one_ply_fit.shares(found, one_ply.weights())
+    found_by = one_ply_fit.shares(found, one_ply.weights("mates"))
     together = found_by.pop("their sum")
     assert together > max(found_by.values()) + 0.05
     assert together < 0.75  # it takes looking further to find the rest
@@ -110,7 +121,7 @@ def test_the_command_fits_weights_and_says_how_often_they_find_first_moves(found
     assert result.exit_code == 0, result.output
     assert "their sum" in result.output
     made = json.loads((tmp_path / "weights.json").read_text())
-    assert len(made["weights"]) == len(one_ply.weights())
+    assert len(made["weights"]) == len(one_ply.weights("mates"))
     assert made["finds"]["their sum"] > made["finds"]["a check"]
     result = CliRunner().invoke(command, [*arguments, "400"])
     assert result.exit_code == 1
