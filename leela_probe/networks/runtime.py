@@ -4,10 +4,15 @@ The threads of onnxruntime that share an operator wait for each other actively, 
 work the machine has. So a small network's batch is cut into shares, each on a thread of its own. A
 large network takes all threads for one share: it has work enough for them in every operator, and
 its activations come once.
+
+onnxruntime is imported here and nowhere else in the package. Unless the user has chosen otherwise
+it is told before to send no telemetry: later it would not listen, and keeps files under the home
+folder and looks for a host of its maker's.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from leela_probe.files import unpacking
 from leela_probe.files.workers import cores
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 __all__ = ["Runtime", "run_file"]
 

@@ -1,7 +1,12 @@
 """Batches in shares; and ONNX files that cannot be run: one line that names the file, whichever
 library refuses it."""
 
+import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import chess
 import numpy as np
@@ -173,3 +178,64 @@ def test_a_large_network_takes_its_batch_whole(attention_file, monkeypatch, larg
     )
     found.run({"/input/planes": np.zeros((70, 112, 8, 8), np.float32)}, ["/output/policy"])
     assert sorted(asked, reverse=True) == shapes
+
+
+def test_one_module_imports_onnxruntime():
+    package = Path(runtime.__file__).parents[1]
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r"^\s*(import|from) onnxruntime", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert found == {str(Path("networks", "runtime.py"))}
+
+
+LOADED = """
+import os, sys, time
+from leela_probe.networks.network import load
+import chess
+load(sys.argv[1]).evaluate([chess.Board()])
+time.sleep(3)
+print(os.environ["ORT_DISABLE_TELEMETRY"])
+"""
+
+
+def can_trace():
+    if not shutil.which("strace"):
+        return False
+    return subprocess.run(["strace", "-o", os.devnull, "true"], check=False).returncode == 0
+
+
+def in_an_empty_home(code, home, *arguments, **more):
+    """What the code prints in a new home folder, and its network calls where strace can run."""
+    log = home.parent / "network.strace"
+    tracing = ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(log)]
+    home.mkdir()
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("XDG", "ORT"))
+    }
+    found = subprocess.run(
+        [*(tracing if can_trace() else []), sys.executable, "-c", code, *arguments],
+        env={**kept, "HOME": str(home), "USERPROFILE": str(home), **more},
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return found.stdout.strip(), log.read_text() if log.exists() else ""
+
+
+def test_an_empty_home_stays_empty_and_nobody_is_called(attention_file, tmp_path):
+    said, calls = in_an_empty_home(LOADED, tmp_path / "home", str(attention_file))
+    assert said == "1"
+    assert list((tmp_path / "home").rglob("*")) == []
+    assert "AF_INET" not in calls
+
+
+def test_a_users_own_choice_of_telemetry_stays(tmp_path):
+    code = (
+        "import os\nfrom leela_probe.networks import runtime\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    said, _ = in_an_empty_home(code, tmp_path / "home", ORT_DISABLE_TELEMETRY="0")
+    assert said == "0"
