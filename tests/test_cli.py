@@ -270,7 +270,11 @@ def test_a_bad_file_of_positions_is_refused(content, message, run, tmp_path, net
         (b"name,age\nEva,7\n", "out.csv", "'dump.csv' is not a puzzle dump: expected columns"),
         (b"\xff\xfe\x00garbage", "out.csv", "'dump.csv' is not a puzzle dump: expected CSV in UT"),
         (SAMPLE.read_bytes(), "out.xlsx", "expected an output that ends in .parquet or .csv"),
-        (SAMPLE.read_bytes(), "nowhere/out.csv", "the folder 'nowhere' for 'out.csv' is not there"),
+        (
+            SAMPLE.read_bytes(),
+            "nowhere/out.csv",
+            "the folder 'nowhere' for 'out.csv' does not exist",
+        ),
     ],
 )
 def test_a_bad_dump_or_output_is_refused(dump, out, message, run, tmp_path, networks):
@@ -531,8 +535,8 @@ def test_the_input_format_of_a_bare_onnx_file_is_as_the_user_says(run, tmp_path,
     both = ("--strong", "attention.onnx", "--weak", "se-convolution.onnx", "--limit", 2)
     formats = ("--strong-format", 3, "--weak-format", 2)
     assert run("filter", SAMPLE, *both, *formats, "--out", "f.csv").returncode == 0
-    options = json.loads((tmp_path / "f.csv.manifest.json").read_text())["options"]
-    assert (options["strong"]["input_format"], options["weak"]["input_format"]) == (3, 2)
+    networks = json.loads((tmp_path / "f.csv.manifest.json").read_text())["networks"]
+    assert (networks["strong"]["input_format"], networks["weak"]["input_format"]) == (3, 2)
 
 
 def test_what_runs_a_network_takes_its_input_format():

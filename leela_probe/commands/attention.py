@@ -70,6 +70,7 @@ def attention(
                 summary, outputs.TABLES, overwrite=overwrite, made_by=(_SUMMARY, out.name)
             )
     loaded = network.loaded(run)
+    terminal.say_origin(puzzles, loaded)
     from leela_probe.experiments import attention_tables
 
     with terminal.stage("attention") as progress:

@@ -162,6 +162,7 @@ def probe(
     recipe, history = training.chosen(), taken.kind_of_history()
     plies = options.numbers(probing.plies, "--plies") or []
     loaded = network.loaded(run)
+    terminal.say_origin(puzzles, loaded)
     from leela_probe.probing import stage
 
     with terminal.overwriting(), _reported("probe") as report:

@@ -138,8 +138,10 @@ def begin(
         options.choice(action.action, actions.NAMES, "--action")
     if screen.check is not None and screen.screen is None:
         raise typer.BadParameter("belongs to --screen K", param_hint="'--check'")
+    loaded = network.loaded(run)
+    terminal.say_origin(sweep.pairs, loaded)
     return Work(
-        network=network.loaded(run),
+        network=loaded,
         file=network,
         sweep=sweep,
         run=run,

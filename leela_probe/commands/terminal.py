@@ -28,6 +28,7 @@ __all__ = [
     "outcome",
     "overwriting",
     "resumable",
+    "say_origin",
     "stage",
 ]
 
@@ -83,6 +84,15 @@ def load(
         policy_head=policy_head,
         value_head=value_head,
     )
+
+
+def say_origin(puzzles: Path, network: Network) -> None:
+    """Says so where the puzzles were made for other networks than the one that is measured."""
+    from leela_probe.puzzles import pairs
+
+    remark = pairs.remark(puzzles, network)
+    if remark is not None:
+        console(stderr=True).print(f"leela-probe: {remark}", markup=False, soft_wrap=True)
 
 
 @contextmanager

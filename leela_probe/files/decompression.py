@@ -15,9 +15,9 @@ __all__ = ["DamagedError", "decompressed"]
 
 LARGEST_WINDOW = 1 << 27
 """Bytes that a zstandard or xz file may ask for: 128 MiB, where zstd's own program stops too."""
-LARGEST_RATIO, FREE = 200, 1 << 26
+LARGEST_RATIO, FREE = 200, 1 << 24
 """Tables unpack to some five times their size. What unpacks to more than 200 times its size, once
-it is beyond 64 MiB, is refused: it was made to fill a disk or a night."""
+it is beyond 16 MiB, is refused: it was made to fill a disk or a night."""
 _READ, _WRITE = 1 << 15, 1 << 17
 _ZSTANDARD_PIECE = 1 << 11  # makes at most 64 MiB: 4 bytes can stand for a block of 128 KiB
 

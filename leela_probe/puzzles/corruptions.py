@@ -6,7 +6,6 @@ or why there is none.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -17,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import chess
 import pyarrow
 
-from leela_probe.files import bundled, manifests
+from leela_probe.files import manifests, store
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
 from leela_probe.files.workers import Pool, beside
 from leela_probe.puzzles import (
     criteria,
     dumps,
-    judging,
     lichess,
     partners,
     plies,
@@ -125,6 +123,7 @@ def corrupt(
 
     Raises:
         NotAPuzzleDumpError: the file holds no puzzles.
+        DamagedError: the file is not what the manifest beside it says.
         ValueError: the strong network has no value head.
         PlanChangedError: the output was made with other settings; and what else `store.Stage`
             raises.
@@ -135,11 +134,12 @@ def corrupt(
         search = replace(search, favourite=search.favourite and thresholds["correct"] >= 0.5)
         weak_view = plies.view(weak, search.weak_history)
         strong_view = plies.view(strong, search.strong_history)
-        with judging.stage(
+        with store.Stage(
             out,
             name="corrupt",
-            inputs={"puzzles": puzzles},
-            networks={"strong": strong, "weak": weak},
+            inputs={"puzzles": puzzles, "strong": strong.path, "weak": weak.path},
+            loaded={"strong": strong.sha256, "weak": weak.sha256},
+            networks={"strong": strong.identity(), "weak": weak.identity()},
             options={
                 "search": asdict(search),
                 "verdicts": list(verdicts),
@@ -234,16 +234,16 @@ above 0.5)
     )
 
 
-def _thresholds(puzzles: str | Path) -> dict[str, float]:
-    """What the filter that wrote the puzzles asked of first moves; else the paper's thresholds."""
-    asked: Mapping[str, float] = asdict(criteria.PRESETS["default"])
-    manifest = manifests.manifest_path(bundled.resolve(puzzles))
-    if manifest.is_file():
-        try:
-            told = json.loads(manifest.read_text("utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{str(manifest)!r} is no manifest: {error}") from None
-        asked = told.get("options", {}).get("criteria", asked)
+def _thresholds(puzzles: Path) -> dict[str, float]:
+    """What the filter that wrote the puzzles asked of first moves; else the paper's thresholds.
+
+    Raises:
+        DamagedError: the puzzles are not what their manifest says.
+    """
+    manifests.check(puzzles)
+    beside = manifests.manifest_path(puzzles)
+    manifest = manifests.read(beside) if beside.is_file() else {}
+    asked = manifest.get("options", {}).get("criteria", asdict(criteria.PRESETS["default"]))
     return {name: asked[name] for name in ("hard", "correct")}
 
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow
 
+from leela_probe.files import store
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
 from leela_probe.files.workers import Pool
 from leela_probe.puzzles import (
     cascade,
     dumps,
-    judging,
     lichess,
     plies,
     repeats,
@@ -127,11 +127,12 @@ def filter_puzzles(
     copy = Path(out).with_name(f"{Path(out).name}.pipe")
     with (
         dumps.seekable(dump, copy=copy) as dump,
-        judging.stage(
+        store.Stage(
             out,
             name="filter",
-            inputs={"dump": dump},
-            networks={"strong": strong, "weak": weak},
+            inputs={"dump": dump, "strong": strong.path, "weak": weak.path},
+            loaded={"strong": strong.sha256, "weak": weak.sha256},
+            networks={"strong": strong.identity(), "weak": weak.identity()},
             options={
                 "criteria": asdict(criteria),
                 "all_plies": all_plies,

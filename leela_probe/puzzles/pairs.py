@@ -10,16 +10,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import chess
 import pyarrow
 
-from leela_probe.files import tables
+from leela_probe.files import bundled, manifests, tables
 from leela_probe.positions import board_html
 from leela_probe.positions.squares import NetSquare, from_board, to_board
 
-__all__ = ["Pair", "read"]
+if TYPE_CHECKING:
+    from leela_probe.networks.network import Network
+
+__all__ = ["Pair", "read", "remark"]
 
 _TEXT = pyarrow.string()
 _OPTIONAL = ("clean_fen", "corrupted_fen", "rank", "themes")
@@ -135,6 +138,33 @@ def read(path: str | Path, *, ranks: Sequence[int] = (1,)) -> list[Pair]:
             f"verdicts are {counts}"
         )
     return pairs
+
+
+def remark(path: str | Path, network: Network) -> str | None:
+    """What there is to say where pairs were made for other networks; None if there is nothing.
+
+    Args:
+        path: as in `read`.
+        network: the network that is to be measured on them.
+    """
+    manifest = manifests.manifest_path(bundled.resolve(path))
+    if not manifest.is_file():
+        return None
+    origin = manifests.read(manifest)
+    made_for = {part: origin.get("networks", {}).get(part, {}) for part in ("strong", "weak")}
+    names = {part: origin.get("inputs", {}).get(part, {}).get("file") for part in made_for}
+    if not made_for["strong"] or made_for["strong"].get("sha256") == network.sha256:
+        return None
+    if made_for["weak"].get("sha256") == network.sha256:
+        return (
+            f"{network.name!r} is the weak network of these puzzles, which were chosen because it "
+            f"does not solve them and {names['strong']!r} does"
+        )
+    return (
+        f"these puzzles were chosen for {names['strong']!r} as the strong network and "
+        f"{names['weak']!r} as the weak one; for {network.name!r} they need not be hard, solved or "
+        f"spoiled by the corruption"
+    )
 
 
 def _pairs(

@@ -10,7 +10,7 @@ import pytest
 from puzzle_dumps import COLUMNS, HashNetwork, csv_text, random_rows, write_dump
 
 from leela_probe.files import manifests
-from leela_probe.puzzles import corruptions
+from leela_probe.puzzles import corruptions, filters
 from leela_probe.puzzles.dumps import NotAPuzzleDumpError
 from leela_probe.puzzles.partners import VERDICTS, Search
 
@@ -184,7 +184,9 @@ def test_the_filter_s_own_thresholds_are_those_that_count(folder, tmp_path):
     assert (facts["hard"], facts["correct"]) == (0.9, 0.0)
     assert (facts["found"], facts["not_correct"]) == (finished.counts["found"], 0)
     manifests.manifest_path(source).write_text("no manifest")
-    with pytest.raises(ValueError, match=r"filtered\.csv\.manifest\.json' is no manifest"):
+    with pytest.raises(
+        ValueError, match=r"filtered\.csv\.manifest\.json' is damaged: it does not hold JSON"
+    ):
         run(folder, tmp_path / "again.csv", source=source)
 
 
@@ -254,3 +256,20 @@ def test_real_puzzles_find_partners_that_pass_the_masks(shared, tmp_path, cache)
     assert (found.d_log_odds_weak < 0.2).all()
     assert (found.d_value_strong < -0.1).all()
     assert (found.strong_p_corrupted < 0.1).all()
+
+
+def test_an_id_that_comes_twice_has_a_verdict_of_its_own(folder, tmp_path):
+    source = write_dump(tmp_path / "dump.csv", [*ROWS[:4], *ROWS[1:3]])
+    finished = run(folder, tmp_path / "out.csv", source=source)
+    frame = pd.read_csv(finished.path)
+    assert finished.counts["duplicate_id"] == 2
+    assert list(frame.verdict[-2:]) == ["duplicate_id"] * 2
+    assert list(frame.reason[-2:]) == ["an earlier row has the same id"] * 2
+
+
+def test_puzzles_that_are_not_what_their_manifest_says_are_refused(folder, tmp_path):
+    both = {name: HashNetwork(folder / f"{name}.txt") for name in ("strong", "weak")}
+    kept = filters.filter_puzzles(folder / "dump.csv", tmp_path / "kept.csv", **both, workers=0)
+    kept.path.write_bytes(kept.path.read_bytes() + b"\n")
+    with pytest.raises(manifests.DamagedError, match=r"kept\.csv' is damaged: its SHA-256 is"):
+        run(folder, tmp_path / "out.csv", source=kept.path)

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 from example_pairs import BACK_RANK, BACK_RANK_BLACK, KNIGHT_SACRIFICE, random_pairs
 
+from leela_probe.files import manifests
 from leela_probe.positions.squares import name, parse_name
 from leela_probe.puzzles import corruptions, filters, pairs
 from leela_probe.puzzles.pairs import Pair
@@ -226,3 +227,33 @@ def test_boards_are_new_ones_every_time():
     board.clear()
     assert BACK_RANK.clean.fen() == CLEAN
     assert BACK_RANK.corrupted is not BACK_RANK.corrupted
+
+
+class Measured:
+    """As much of a network as a remark on pairs looks at."""
+
+    def __init__(self, sha256, name):
+        self.sha256, self.name = sha256, name
+
+
+def test_pairs_say_which_networks_they_were_made_for(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("a\n")
+    assert pairs.remark(path, Measured("cc", "other")) is None  # there is no manifest
+    origin = {
+        "networks": {"strong": {"sha256": "aa"}, "weak": {"sha256": "bb"}},
+        "inputs": {"strong": {"file": "t82.pb.gz"}, "weak": {"file": "ld2.pb.gz"}},
+    }
+    manifests.write(manifests.manifest_path(path), origin)
+    assert pairs.remark(path, Measured("aa", "t82")) is None
+    assert "'ld2' is the weak network of these puzzles" in pairs.remark(path, Measured("bb", "ld2"))
+    assert pairs.remark(path, Measured("cc", "maia")) == (
+        "these puzzles were chosen for 't82.pb.gz' as the strong network and 'ld2.pb.gz' as the "
+        "weak one; for 'maia' they need not be hard, solved or spoiled by the corruption"
+    )
+    manifests.write(manifests.manifest_path(path), {"stage": "something else"})
+    assert pairs.remark(path, Measured("cc", "maia")) is None
+
+
+def test_pairs_that_come_with_the_package_are_remarked_on_too():
+    assert pairs.remark("bundled:planted-puzzles", Measured("cc", "maia")) is None
