@@ -46,9 +46,9 @@ def test_the_names_are_these():
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_each_name_loads_and_says_in_a_line_what_it_is(name):
+def test_each_name_loads_and_says_what_it_is_with_an_example(name):
     value = getattr(lp, name)
-    assert inspect.getdoc(value)
+    assert ">>> " in (inspect.getdoc(value) or "")
     assert getattr(lp, name) is value
 
 

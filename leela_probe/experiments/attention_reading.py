@@ -158,6 +158,14 @@ def measure(
 
     Raises:
         ValueError: if the network has no attention patterns, or no pair is given.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> table = lp.attention(network, pairs[:5], attribution=False)
+        >>> ["attention" in table, "elsewhere" in table, "rank" in table]
+        [True, True, True]
     """
     _check(network, pairs)
     if not any(relations(pair, plies) for pair in pairs):

@@ -104,6 +104,18 @@ def read(path: str | Path) -> EffectTable:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it holds no effects table.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = Path(folder, "heads.csv")
+        ...     sweep = lp.sweeps.heads(network)
+        ...     _ = lp.sweep(network, "bundled:planted-puzzles", sweep, out, lp.Settings(limit=5))
+        ...     int(lp.read_effects(out)["layer"].max())
+        3
     """
     return to_pandas(tables.read_arrow(path, _READ, optional=["estimate"], what=_WHAT))
 

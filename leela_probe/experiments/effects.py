@@ -67,6 +67,11 @@ class Settings:
 
     Raises:
         ValueError: if the measure or direction is unknown.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.Settings(measure="probability", direction="denoising").direction
+        'denoising'
     """
 
     schema: ClassVar[pyarrow.Schema] = SCHEMA
@@ -131,6 +136,14 @@ def measure(
         TypeError: if `pairs` is one pair.
         ValueError: if the network lacks what is asked for.
         KeyError, IndexError: if a site or a place in it does not exist.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> table = lp.measure(network, pairs[:20], lp.sweeps.heads(network))
+        >>> table.groupby(["layer", "head"])["effect"].mean().idxmax() == (3, 3)  # planted there
+        True
     """
     if isinstance(pairs, Pair):
         raise TypeError(
@@ -179,6 +192,18 @@ def sweep(
     Raises:
         PlanChangedError: if the output was made with other settings; and what else `store.Stage`
             and `measure` raise.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = Path(folder, "heads.parquet")
+        ...     sweep = lp.sweeps.heads(network)
+        ...     _ = lp.sweep(network, "bundled:planted-puzzles", sweep, out, lp.Settings(limit=5))
+        ...     len(lp.read_effects(out))  # a row per puzzle and head
+        80
     """
     settings = Settings() if settings is None else settings
     return _write(network, puzzles, sweep, out, settings, overwrite=overwrite, progress=progress)

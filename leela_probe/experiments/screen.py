@@ -50,6 +50,11 @@ class Settings(effects.Settings):
 
     Raises:
         ValueError: if `best` or `steps` is not positive.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.ScreenSettings(best=3).measure
+        'log_odds'
     """
 
     schema: ClassVar[pyarrow.Schema] = SCHEMA
@@ -104,6 +109,14 @@ def estimate(
     Raises:
         ValueError: if a point does something else, the gradient of the measure says nothing (that
             of `kl` at the clean run, where it is largest), or what `effects.measure` refuses.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> table = lp.estimate_effects(network, pairs[:5], lp.sweeps.heads(network))
+        >>> bool(table["estimate"].notna().all()), bool(table["effect"].isna().all())
+        (True, True)
     """
     settings = Settings() if settings is None else settings
     attribution = _Attribution(network, sweep, settings)
@@ -137,6 +150,15 @@ def verify(
 
     Raises:
         ValueError: see `estimate`.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> sweep = lp.sweeps.residual(network)
+        >>> table = lp.screen(network, pairs[:2], sweep, lp.ScreenSettings(best=3))
+        >>> len(table)  # the three best of 256 places, for each puzzle
+        6
     """
     settings = Settings() if settings is None else settings
     attribution = _Attribution(network, sweep, settings)

@@ -1,6 +1,12 @@
 """Which changed runs an experiment measures for each puzzle: descriptions, which `effects` runs.
 
 Every sweep of the two look-ahead papers is a function here.
+
+Example:
+    >>> import leela_probe as lp
+    >>> network = lp.load("bundled:planted")
+    >>> lp.sweeps.residual(network, layers=[1, 2])
+    <Sweep 'residual': 128 changed runs per puzzle, takes activations from corrupted inputs>
 """
 
 from __future__ import annotations
@@ -52,6 +58,12 @@ class SweepPoint:
         label: names it among the points of the sweep where the places below do not.
         site: the activation, without its layer.
         layer, head, square, query, key: the place, where there is one.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> head = lp.Intervention(site="layer1.head_output", head=2, action=lp.Zero())
+        >>> lp.SweepPoint(site="head_output", layer=1, head=2, interventions=(head,))
+        <SweepPoint head_output, layer=1, head=2>
     """
 
     interventions: tuple[Intervention, ...]

@@ -61,6 +61,15 @@ def effect_boards(
     Raises:
         ValueError: for rows of several puzzles, no layer, and a layer or square with no rows or
             several.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> table = lp.measure(network, pairs[:1], lp.sweeps.residual(network))
+        >>> figure = lp.draw_effects(table, pairs[0].clean, layers=range(network.layers))
+        >>> figure.axes[0].get_title().startswith("layer 0: ")
+        True
     """
     if not layers:
         raise ValueError("layers is empty: name at least one")

@@ -111,6 +111,18 @@ def write(
         FileExistsError: if the folder holds anything.
         KeyError: naming the nearest right names, if there is no such site.
         ValueError: if the dtype is unknown, there are no boards, or `batch_size` is below 1.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> boards = [pair.clean for pair in lp.read_pairs("bundled:planted-puzzles")[:5]]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "activations")
+        ...     stored = lp.write_activations(network, boards, ["layer1.pattern"], path)
+        ...     stored.load("layer1.pattern").shape
+        torch.Size([5, 4, 64, 64])
     """
     folder = Path(folder)
     if dtype not in _DTYPES:
@@ -151,6 +163,18 @@ def read(folder: str | Path) -> StoredActivations:
 
     Raises:
         FileNotFoundError: if the folder has no manifest: it was never completed.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> boards = [pair.clean for pair in lp.read_pairs("bundled:planted-puzzles")[:5]]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "activations")
+        ...     _ = lp.write_activations(network, boards, ["layer1.pattern"], path)
+        ...     lp.read_activations(path).boards
+        5
     """
     folder = Path(folder)
     path = folder / _MANIFEST

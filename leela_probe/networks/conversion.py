@@ -128,6 +128,15 @@ def convert(
         FileExistsError: if the target is there and may not be replaced.
         ValueError: if the file is no Leela network, lc0 refuses it, or the target is not named as
             an `.onnx` file.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     lp.convert("bundled:planted", Path(folder, "planted.onnx"))
+        ...     lp.load(Path(folder, "planted.onnx")).layers
+        4
     """
     source, target = bundled.resolve(source), Path(target)
     if target.suffix.lower() != ".onnx":

@@ -37,6 +37,14 @@ class Evaluation:
         q: win minus loss, or the value of a scalar head; -1 to 1; None without a value head.
         moves_left: expected number of plies left, or None.
         shown: copies of the first boards, for Jupyter; empty where only packed boards were given.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> import chess
+        >>> board = chess.Board("6k1/pp3ppp/4b3/1B1r4/P2b1q2/8/1PQ2PPP/4R1K1 w - - 0 1")
+        >>> evaluation = lp.load("bundled:strong").evaluate([board])
+        >>> board.san(next(iter(evaluation.policy(0))))
+        'Qc8+'
     """
 
     encoded: EncodedBoards

@@ -13,7 +13,13 @@ __all__ = ["Action", "Add", "Intervention", "Mask", "Patch", "Scale", "Write", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """Take the activation of the other run of the pair."""
+    """Take the activation of the other run of the pair.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.Intervention(site="layer3.residual_after", square=27, action=lp.Patch()).action
+        Patch()
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +29,11 @@ class Zero:
     Attributes:
         renormalise: divide each changed row of an attention pattern by what is left of its sum, so
             that it sums to 1 again. A row of which nothing is left stays zero.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.Intervention(site="layer3.head_output", head=5, action=lp.Zero()).head
+        (5,)
     """
 
     renormalise: bool = False
@@ -30,19 +41,43 @@ class Zero:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
-    """Set to minus infinity: for `scores`, the logits entering the softmax of attention."""
+    """Set to minus infinity: for `scores`, the logits entering the softmax of attention.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.Intervention(site="layer3.scores", head=5, query=46, key=31, action=lp.Mask()).key
+        (31,)
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Multiply by a factor."""
+    """Multiply by a factor.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.Intervention(site="layer3.mlp_output", action=lp.Scale(factor=0.5)).action
+        Scale(factor=0.5)
+    """
 
     factor: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Add:
-    """Add a direction: a tensor that broadcasts against the site's axes after `board`."""
+    """Add a direction: a tensor that broadcasts against the site's axes after `board`.
+
+    Example:
+        Steer the stream at one square of every layer:
+
+        >>> import leela_probe as lp
+        >>> import torch
+        >>> steering = lp.Add(direction=torch.zeros(84))
+        >>> sites = [f"layer{layer}.residual_after" for layer in (0, 1)]
+        >>> steered = [lp.Intervention(site=site, square=27, action=steering) for site in sites]
+        >>> steered[1].square
+        (27,)
+    """
 
     direction: Tensor
 
@@ -54,6 +89,19 @@ class Write:
     Attributes:
         values: a tensor with the site's axes after `board`. `resample` and `mean` of `patching`
             make such values.
+
+    Example:
+        Mean ablation of a head:
+
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> boards = [pair.clean for pair in pairs[:10]]
+        >>> outputs = network.capture(boards, ["layer1.head_output"])["layer1.head_output"]
+        >>> mean = lp.Write(values=outputs.mean(dim=0))
+        >>> head = lp.Intervention(site="layer1.head_output", head=2, action=mean)
+        >>> len(lp.intervene(network, boards, [head]))
+        10
     """
 
     values: Tensor

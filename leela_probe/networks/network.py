@@ -77,6 +77,12 @@ def load(
         ValueError: if it is no Leela network, or an argument is unknown.
         UnsupportedOperatorError: if the torch graph cannot run it.
         MismatchError: if the torch graph and onnxruntime disagree.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> network
+        <Network 'planted': 4 layers x 84, 4 heads, input format classical, float32 on cpu>
     """
     path = bundled.resolve(path)
     if dtype not in _DTYPES:
@@ -145,6 +151,15 @@ class Network:
         mlp_width: of the hidden layer of each layer's MLP; 0 in a residual tower.
         parity: largest difference in a legal move's probability between the torch graph and
             onnxruntime over the positions compared on loading.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> import chess
+        >>> network = lp.load("bundled:planted")
+        >>> network.evaluate([chess.Board()]).policy(0)[chess.Move.from_uci("e2e4")] < 1
+        True
+        >>> network.capture([chess.Board()], ["layer1.pattern"])["layer1.pattern"].shape
+        torch.Size([1, 4, 64, 64])
     """
 
     def __init__(

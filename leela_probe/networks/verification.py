@@ -94,6 +94,11 @@ def against_lc0(network: Network, *, tolerance: float = 1e-5) -> Comparison:
     Raises:
         ValueError: if the network did not come from a file that lc0 reads.
         ModuleNotFoundError: if lc0's Python module is not installed.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.verify(lp.load("bundled:planted")).agrees
+        True
     """
     if onnx_files.is_named_so(network.path):
         raise ValueError(

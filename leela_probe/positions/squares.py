@@ -3,6 +3,11 @@
 The network's board is the mover's: square 0 is the mover's own a1 corner. For White that is python-
 chess's own numbering; for Black the ranks are mirrored and the files are not, so that Black's king
 starts on e1 too.
+
+Example:
+    >>> import leela_probe as lp
+    >>> lp.squares.name(lp.squares.from_board(chess.E8, chess.BLACK))
+    'e1'
 """
 
 from typing import NewType

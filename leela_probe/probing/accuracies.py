@@ -67,6 +67,22 @@ def of_predictions(
 
     Raises:
         ValueError: if the table has no rows, or puzzles that are not among the pairs.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> recipe = lp.Recipe(epochs=1, folds=3)
+        >>> settings = lp.ProbeSettings(recipe=recipe, random_networks=0, control_task=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     done, plan = lp.probe(network, "bundled:planted-puzzles", folder, settings)
+        ...     predictions = pd.read_parquet(done.path)
+        >>> table = lp.probe_accuracy(
+        ...     predictions, plan.pairs, preset="short", split=plan.split_name, resamples=99
+        ... )
+        >>> sorted(table["layer"].unique().tolist())  # -1 is the embedding
+        [-1, 0, 1, 2, 3]
     """
     if len(table) == 0:
         raise ValueError("no predictions to take accuracies of: the table has no rows")

@@ -25,6 +25,11 @@ class Recipe:
         folds: of the split by game; None splits by the file's order.
         train_share: of the split by order.
         seeds: of initial weights; a probe is trained for each.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.Recipe(epochs=5).folds
+        5
     """
 
     rank: int = 32

@@ -92,6 +92,11 @@ class Settings:
         batch_size: positions that go through the network at once.
         seed: for folds, random weights, control tasks and orders.
         keep_activations: leave the network's activations in the folder.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.ProbeSettings(plies=(1, 3), recipe=lp.Recipe(epochs=5)).plies
+        (1, 3)
     """
 
     recipe: Recipe = SOUND
@@ -169,6 +174,18 @@ def probe(
         KeyError: if the network has no such sites.
         OSError: if the activations do not fit on the disk.
         PlanChangedError, ValueError: what `store.Stage`, `pairs.read` and `plan` refuse.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> recipe = lp.Recipe(epochs=1, folds=3)
+        >>> settings = lp.ProbeSettings(recipe=recipe, random_networks=0, control_task=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     done, plan = lp.probe(network, "bundled:planted-puzzles", folder, settings)
+        >>> len(plan.pairs)
+        100
     """
     settings = Settings() if settings is None else settings
     asked = plan(pair_files.read(puzzles)[: settings.limit], settings)

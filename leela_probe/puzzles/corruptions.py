@@ -127,6 +127,21 @@ def corrupt(
         ValueError: the strong network has no value head.
         PlanChangedError: the output was made with other settings; and what else `store.Stage`
             raises.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> strong, weak = lp.load("bundled:strong"), lp.load("bundled:weak")
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kept, pairs = Path(folder, "kept.parquet"), Path(folder, "pairs.parquet")
+        ...     criteria = lp.Criteria(forcing=0.0)
+        ...     _ = lp.filter(
+        ...         "bundled:mates", kept, strong=strong, weak=weak, criteria=criteria, limit=20
+        ...     )
+        ...     done = lp.corrupt(kept, pairs, strong=strong, weak=weak)
+        ...     len(lp.read_pairs(pairs)) == done.counts["found"]
+        True
     """
     copy = Path(out).with_name(f"{Path(out).name}.pipe")
     with dumps.seekable(puzzles, copy=copy) as puzzles:

@@ -48,6 +48,11 @@ class Criteria:
         plies: the solution has at least so many.
         weak_history: history as the weak network gets it.
         strong_history: history as the strong network gets it.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.Criteria(hard=0.1).hard
+        0.1
     """
 
     hard: float = 0.05

@@ -119,6 +119,23 @@ def filter_puzzles(
         ValueError: the sample has less than one row.
         PlanChangedError: the output was made with other settings; and what else `store.Stage`
             raises.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> strong, weak = lp.load("bundled:strong"), lp.load("bundled:weak")
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     done = lp.filter(
+        ...         "bundled:mates",
+        ...         Path(folder, "kept.parquet"),
+        ...         strong=strong,
+        ...         weak=weak,
+        ...         criteria=lp.Criteria(forcing=0.0),
+        ...         limit=20,
+        ...     )
+        >>> sum(done.counts.values())
+        20
     """
     if sample is not None and sample < 1:
         raise ValueError(f"expected a sample of at least one row, got {sample}")

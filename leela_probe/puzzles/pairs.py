@@ -46,6 +46,21 @@ class Pair:
         corrupted_fen: the partner, or None.
         rank: 1 for the nearest partner, 2 for the next.
         mate: whether the puzzle's themes say that it ends in mate; None where it has no themes.
+
+    Example:
+        A pair by hand: without the pawn on g7 the king escapes, and the sacrifice is a blunder.
+
+        >>> import leela_probe as lp
+        >>> pair = lp.Pair(
+        ...     puzzle_id="back rank",
+        ...     game_id=None,
+        ...     target_pattern="112",
+        ...     clean_fen="6k1/pp3ppp/4b3/1B1r4/P2b1q2/8/1PQ2PPP/4R1K1 w - - 0 1",
+        ...     corrupted_fen="6k1/pp3p1p/4b3/1B1r4/P2b1q2/8/1PQ2PPP/4R1K1 w - - 0 1",
+        ...     line=("c2c8", "e6c8", "e1e8"),
+        ... )
+        >>> [lp.squares.name(square) for square in pair.changed_squares()]
+        ['g7']
     """
 
     puzzle_id: str
@@ -125,6 +140,12 @@ def read(path: str | Path, *, ranks: Sequence[int] = (1,)) -> list[Pair]:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no such table, or holds no pair.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> len(pairs), pairs[0].corrupted is None
+        (100, False)
     """
     table = tables.read_arrow(
         path, _SCHEMA, columns=_SCHEMA.names, optional=_OPTIONAL,

@@ -109,6 +109,11 @@ class Search:
 
     Raises:
         ValueError: a class is unknown, or none is allowed; or `keep` is less than 1.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> lp.Search(keep=3).keep
+        3
     """
 
     log_odds: float = 0.2

@@ -102,6 +102,17 @@ def paired(
     Raises:
         ValueError: when a table has two rows for a puzzle, when no puzzle is in both, and as in
             `observations.observe`.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> effects = lp.measure(network, pairs[:20], lp.sweeps.heads(network))
+        >>> layer = effects[effects["layer"] == 1]
+        >>> first, second = (layer[layer["head"] == head] for head in (0, 1))
+        >>> comparison = lp.compare(first, second, names=("head 0", "head 1"))
+        >>> len(comparison.table)
+        20
     """
     from scipy.stats import binomtest, wilcoxon
 
@@ -207,6 +218,15 @@ def family(
         Columns `by`, n, clusters, missing, estimate, t, p (not corrected), p_max_t
         (step-down maximum of t), p_holm, p_bh (false discovery rate), reason. A location without
         a test has NaN and a reason, and is no member of the family.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> effects = lp.measure(network, pairs[:20], lp.sweeps.heads(network))
+        >>> table = lp.significance(effects, resamples=99)
+        >>> float(table["p_max_t"].min())
+        0.01
     """
     observations = observe(effects, by=by, value=value)
     return observations.keys.join(_tests(observations, null, alternative, resamples, seed))

@@ -85,6 +85,15 @@ def choose(
 
     Raises:
         ValueError: for fewer than four games or fewer than `top` locations.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> effects = lp.measure(network, pairs[:20], lp.sweeps.heads(network))
+        >>> halves = lp.split_halves(effects, resamples=99)
+        >>> halves.table["chosen_on"].tolist()
+        ['first', 'second']
     """
     observations = observe(effects, by=by, value=value)
     sums = observations.sums()

@@ -69,6 +69,15 @@ def summarise(
 
     Raises:
         ValueError: as in `observations.observe`, and for an unknown statistic.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> effects = lp.measure(network, pairs[:20], lp.sweeps.heads(network))
+        >>> table = lp.summarise(effects, by=["layer", "head"])
+        >>> table[["estimate", "low", "high", "n"]].shape
+        (16, 4)
     """
     observations = observe(effects, by=by, value=value)
     keys = observations.keys.assign(statistic=statistic)
@@ -183,6 +192,15 @@ def percentile_curves(
     Returns:
         Columns `by`, percentile, n, clusters, missing, estimate, low, high, interval, reason; an
         infinite end is one that the sample does not bound.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> network = lp.load("bundled:planted")
+        >>> pairs = lp.read_pairs("bundled:planted-puzzles")
+        >>> effects = lp.measure(network, pairs[:20], lp.sweeps.heads(network))
+        >>> curves = lp.percentile_curves(effects, by=["layer", "head"], percentiles=[25.0, 50.0])
+        >>> len(curves)  # two for each of 16 heads
+        32
     """
     observations = observe(effects, by=by, value=value)
     levels = np.asarray(percentiles, dtype=np.float64)
