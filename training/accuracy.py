@@ -25,7 +25,7 @@ from leela_probe.puzzles import lichess
 from leela_probe.puzzles.dumps import MalformedRow
 from leela_probe.weights import random_networks
 from leela_probe.weights.weights_files import read
-from training import certificates, records, tactics
+from training import certificates, one_ply, records, tactics
 from training.batches import Records
 from training.records import MATE_IN_1, MATE_IN_2, MATE_IN_3
 
@@ -70,6 +70,9 @@ def shares(
     right = {
         name: np.array([_chance(record, bit) for record in mates]) for name, bit in _RULES.items()
     }
+    chosen = one_ply.best(mates)
+    strong = (mates["target"][:, : chosen.shape[1]] & records.STRONG) > 0
+    right["the best of one ply"] = (chosen & strong).sum(axis=1) / chosen.sum(axis=1)
     right["a legal move by lot"] = np.array([_chance(record, 0) for record in mates])
     said = {name: _said(mates, player) for name, player in players.items()}
     right = {**{name: best for name, (best, _) in said.items()}, **right}
