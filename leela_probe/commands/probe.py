@@ -186,6 +186,7 @@ def probe(
                 keep_activations=probing.keep_activations,
             ),
             overwrite=overwrite,
+            progress=False,  # the lines say more than a bar
             report=report,
         )
         report("accuracies")

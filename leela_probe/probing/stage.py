@@ -153,7 +153,7 @@ def probe(
     settings: Settings | None = None,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     report: Report | None = None,
 ) -> tuple[Finished, Plan]:
     """Trains and tests all probes and controls; the table of predictions goes into a folder.
@@ -164,7 +164,8 @@ def probe(
         folder: made if it is not there.
         settings: what is probed, how, and beside which controls.
         overwrite: see `store.Stage`.
-        progress: called after each reader: the network and each of its controls.
+        progress: called after each reader, which is the network or one of its controls; by default
+            a bar is shown in a terminal or notebook, with False nothing.
         report: called with each line of what is being done.
 
     Returns:
