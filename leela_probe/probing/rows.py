@@ -80,6 +80,7 @@ class StoredRows:
     Raises:
         KeyError: if a site was not kept.
         ValueError: if a site is not one of squares, or the sites are not of one width.
+        DamagedError: if an activation is not what was written.
     """
 
     def __init__(self, stored: StoredActivations, sites: Sequence[str] | None = None) -> None:
@@ -94,6 +95,7 @@ class StoredRows:
                     f"{site} has the axes {' '.join(stored.axes[site])}: probes read sites of "
                     "squares, such as layer0.residual_after"
                 )
+        stored.check(self.sites)
         self._files = stored.files
         widths, sizes = set(), []
         for number, file in enumerate(self._files):

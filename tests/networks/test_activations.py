@@ -1,11 +1,15 @@
 """Activations on disk are those that `capture` gives, and an unfinished folder is recognised."""
 
+import contextlib
 import json
 
 import chess
 import pytest
 import torch
+from crash_points import Crash, crash_at
 
+from leela_probe.files.manifests import DamagedError
+from leela_probe.files.store import DamagedWarning, PlanChangedError
 from leela_probe.networks import activations
 
 WANTED = ["layer1.residual_after", "layer0.pattern"]
@@ -107,3 +111,68 @@ def test_an_onnx_name_keeps_the_axes_of_its_site_and_no_others_are_made_up(
     assert stored.axes == {names[0]: ("board", "square", "width"), names[1]: ("...",)}
     assert stored.load(names[0]).shape == (len(boards), 64, 32)
     assert stored.load(names[1]).shape == (len(boards) * 64, 32)
+
+
+def test_writing_goes_on_wherever_the_program_ends(network, boards, tmp_path):
+    net = network("attention")
+    whole = tmp_path / "whole"
+    activations.write(net, boards, WANTED, whole, batch_size=3)
+    for step in range(1, 99):
+        folder = tmp_path / str(step)
+        with pytest.MonkeyPatch.context() as patch:
+            reached = crash_at(patch, step)
+            with contextlib.suppress(Crash):
+                activations.write(net, boards, WANTED, folder, batch_size=3)
+            if reached() < step:
+                break
+        activations.write(net, boards, WANTED, folder, batch_size=3)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+            path.name: path.read_bytes() for path in whole.iterdir()
+        }, step
+    assert step > 10
+
+
+def test_batches_that_are_there_are_not_computed_again(network, boards, tmp_path, monkeypatch):
+    net = network("attention")
+
+    def cut(done, total, counts):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        activations.write(net, boards, WANTED, tmp_path / "a", batch_size=3, progress=cut)
+    ran = []
+    run = type(net).run
+    monkeypatch.setattr(
+        type(net),
+        "run",
+        lambda self, planes, *more: ran.append(len(planes)) or run(self, planes, *more),
+    )
+    activations.write(net, iter(boards), WANTED, tmp_path / "a", batch_size=3)
+    assert ran == [1]
+    with pytest.raises(
+        PlanChangedError, match=r"holds other activations: batch_size was 3 and is 2"
+    ):
+        activations.write(net, boards, WANTED, tmp_path / "a", batch_size=2)
+    with pytest.raises(PlanChangedError, match=r"batch-000000.* holds activations of other boards"):
+        activations.write(net, boards[::-1], WANTED, tmp_path / "a", batch_size=3)
+
+
+def test_a_flipped_bit_is_found_and_the_batch_made_again(network, boards, tmp_path):
+    net = network("attention")
+    stored = activations.write(net, boards, WANTED, tmp_path, batch_size=3)
+    whole = stored.files[1].read_bytes()
+    for place in range(8, len(whole), len(whole) // 25):
+        content = bytearray(whole)
+        content[place] ^= 16
+        stored.files[1].write_bytes(content)
+        with pytest.raises(DamagedError, match=r"batch-000001\.safetensors' is damaged"):
+            stored.check()
+    with pytest.warns(DamagedWarning, match=r"batch-000001.* is damaged: .* is made again"):
+        activations.write(net, boards, WANTED, tmp_path, batch_size=3)
+    assert stored.files[1].read_bytes() == whole
+    (tmp_path / "manifest.json").write_text("null")
+    with pytest.raises(
+        DamagedError, match=r"manifest\.json' is damaged: it does not hold a JSON ob"
+    ):
+        activations.read(tmp_path)
