@@ -115,10 +115,11 @@ def _one_line(error: Exception) -> str:
     )
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         print(f"leela-probe {leela_probe.__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback(

@@ -60,7 +60,7 @@ def golden(
 COMMAND = Command(
     name="golden",
     run=golden,
-    examples=("leela-probe golden", "leela-probe golden --strong lc0.onnx --weak LD2.onnx"),
+    examples=("leela-probe golden",),
 )
 
 

@@ -621,7 +621,7 @@ GROUP = Group(
             name="boards",
             run=boards,
             examples=(
-                "leela-probe plot boards residual.parquet --puzzle 8neen --out boards.pdf "
+                "leela-probe plot boards residual.parquet --puzzle N3vO9 --out boards.pdf "
                 "--layers 0,3,5",
             ),
         ),
