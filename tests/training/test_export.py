@@ -50,7 +50,8 @@ def test_a_name_that_says_no_format_is_a_usage_error(checkpoint, tmp_path, name)
 def test_an_unknown_size_is_a_usage_error(checkpoint, tmp_path):
     result = call(checkpoint, tmp_path / "tiny.onnx", size="huge")
     assert result.exit_code == 2
-    assert "no 'huge': choose one of strong, plain, weak, tiny" in result.output
+    words = " ".join(result.output.replace("\u2502", " ").split())
+    assert "no 'huge': choose one of strong, deep, plain, weak, narrow, tiny" in words
 
 
 def test_without_lc0_there_is_no_onnx_file(checkpoint, tmp_path, monkeypatch):
