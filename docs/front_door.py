@@ -36,7 +36,9 @@ CHAPTERS = {
     ],
     "Statistics": ["summarise", "compare", "significance", "split_halves", "percentile_curves"],
     "Figures": ["plot", "draw_board", "draw_effects"],
-    "Networks whose look-ahead is known": ["planted_network", "planted_puzzles"],
+    "Networks whose look-ahead is known": [
+        "planted_network", "planted_puzzles", "known_networks", "calibrate",
+    ],
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "Zero",
     "__version__",
     "attention",
+    "calibrate",
     "compare",
     "convert",
     "corrupt",
@@ -43,6 +44,7 @@ __all__ = [
     "estimate_effects",
     "filter",
     "intervene",
+    "known_networks",
     "load",
     "measure",
     "percentile_curves",
@@ -99,6 +101,8 @@ if TYPE_CHECKING:
     )
     from leela_probe.networks.network import Network, load
     from leela_probe.networks.verification import against_lc0 as verify
+    from leela_probe.organisms.calibration import calibrate
+    from leela_probe.organisms.calibration import organisms as known_networks
     from leela_probe.organisms.planted import write as planted_network
     from leela_probe.organisms.planted_puzzles import make as planted_puzzles
     from leela_probe.positions import squares
@@ -178,6 +182,8 @@ else:
         # networks whose look-ahead is known
         "planted_network": "organisms.planted.write",
         "planted_puzzles": "organisms.planted_puzzles.make",
+        "known_networks": "organisms.calibration.organisms",
+        "calibrate": "organisms.calibration.calibrate",
     }
 
     def __getattr__(name):

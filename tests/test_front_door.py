@@ -25,7 +25,7 @@ NAMES = {
     "read_effects", "attention", "probe", "ProbeSettings", "Recipe", "probe_accuracy",
     "summarise", "compare", "significance", "split_halves", "percentile_curves",
     "plot", "draw_board", "draw_effects",
-    "planted_network", "planted_puzzles",
+    "planted_network", "planted_puzzles", "known_networks", "calibrate",
 }  # fmt: skip
 
 

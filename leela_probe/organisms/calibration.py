@@ -277,6 +277,15 @@ def calibrate(
     Raises:
         PlanChangedError: the table was made with other settings; see `store.Stage`.
         ValueError: for fewer than 10 puzzles.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> import tempfile
+        >>> null = lp.known_networks(seeds=1)[-1:]  # random weights: nothing is to be found
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     done = lp.calibrate(folder, null, puzzles=10)
+        >>> done.rows > 0
+        True
     """
     if puzzles < power.SIZES[0]:
         raise ValueError(f"{puzzles} puzzles: no interval is possible below {power.SIZES[0]}")
