@@ -1,8 +1,8 @@
 """Worker processes that do the chess while this process runs the networks.
 
 `Pool.map` runs a module-level function over items in other processes and gives the results in
-order; `behind` does so in a thread of this process, for functions that leave Python. A worker is a
-plain Python that loads what the function needs and nothing else: not the caller's script, not
+order; `prefetch` does so in threads of this process, for functions that release the GIL. A worker
+is a plain Python that loads what the function needs and nothing else: not the caller's script, not
 torch. It lives on the pipe from this process, so that it ends when this process ends, in whatever
 way.
 """
@@ -25,7 +25,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-__all__ = ["Pool", "behind", "beside", "cores", "default_count", "serve"]
+__all__ = ["Pool", "cores", "default_count", "prefetch", "serve"]
 
 # Boards and moves hold no cycles, and looking for some takes a third of the time of encoding.
 _RARELY = 200_000
@@ -37,7 +37,7 @@ _NOW, _IN_TURN = 0, 1
 Work = Callable[[subprocess.Popen[bytes]], Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Thing = TypeVar("Thing")
+Request = TypeVar("Request")
 
 
 def cores() -> int:
@@ -51,7 +51,7 @@ def cores() -> int:
 
 
 def default_count() -> int:
-    """How many workers to use where nobody says: one a core but one, at least one, at most eight.
+    """How many workers there are by default: one per core, minus one; at least one, at most eight.
 
     Example:
         >>> 1 <= default_count() <= 8
@@ -140,18 +140,43 @@ class Pool:
             RuntimeError: a worker process died.
             Exception: whatever the function raised, at the place of its item.
         """
+        for _, result in self.map_with_items(function, items, request=_unchanged):
+            yield result
+
+    def map_with_items(
+        self,
+        function: Callable[[Request], Result],
+        items: Iterable[Item],
+        *,
+        request: Callable[[Item], Request],
+    ) -> Iterator[tuple[Item, Result]]:
+        """Pairs of an item and the result of its request, in order; the item itself stays here.
+
+        Args:
+            function: as for `map`.
+            items: taken as workers become free, never all at once.
+            request: what of an item is sent to a worker.
+
+        Example:
+            >>> with Pool(0) as pool:
+            ...     list(pool.map_with_items(abs, ["-1", "2"], request=int))
+            [('-1', 1), ('2', 2)]
+        """
         if not self._count:
-            yield from map(function, items)
+            for item in items:
+                yield item, function(request(item))
             return
         items, ahead = iter(items), 2 * self._count
-        put = (self._put(_IN_TURN, partial(_call, function, item)) for item in items)
-        begun: list[Future[Result]] = []
+        begun = (
+            (item, self._put(_IN_TURN, partial(_call, function, request(item)))) for item in items
+        )
+        early: list[tuple[Item, Future[Result]]] = []
         if not self._begun:  # the workers are still loading: the first item is done here
             self._begun = True
             for first in itertools.islice(items, 1):
-                begun = list(itertools.islice(put, ahead))
-                yield function(first)
-        yield from _results(itertools.chain(begun, put), ahead)
+                early = list(itertools.islice(begun, ahead))
+                yield first, function(request(first))
+        yield from _in_order(itertools.chain(early, begun), ahead)
 
     def call(self, function: Callable[[Item], Result], item: Item) -> Result:
         """The function's result for one item, from the first worker that is free; in any thread.
@@ -201,40 +226,10 @@ def _call(
     return cast(Result, result)
 
 
-def beside(
-    pool: Pool,
-    function: Callable[[Item], Result],
-    things: Iterable[Thing],
-    request: Callable[[Thing], Item],
-) -> Iterator[tuple[Thing, Result]]:
-    """Each thing beside what the workers make of its request; the thing itself stays here.
-
-    Args:
-        pool: the workers.
-        function: as for `Pool.map`.
-        things: taken as workers become free.
-        request: what the function is given for a thing.
-
-    Example:
-        >>> with Pool(0) as pool:
-        ...     list(beside(pool, abs, ["-1", "2"], int))
-        [('-1', 1), ('2', 2)]
-    """
-    waiting: deque[Thing] = deque()
-
-    def requests() -> Iterator[Item]:
-        for thing in things:
-            waiting.append(thing)
-            yield request(thing)
-
-    for result in pool.map(function, requests()):
-        yield waiting.popleft(), result
-
-
-def behind(
+def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 1
 ) -> Iterator[tuple[Item, Result]]:
-    """Each item and what the function makes of it, in order, while the next items are taken.
+    """Pairs of an item and its result, in order, while the function works on the next items.
 
     Args:
         function: what to do with an item, in a thread of this process.
@@ -242,29 +237,32 @@ def behind(
         threads: how many items are in work at once. Whoever leaves early does not wait for them.
 
     Example:
-        >>> list(behind(abs, [-1, -2, -3]))
+        >>> list(prefetch(abs, [-1, -2, -3]))
         [(-1, 1), (-2, 2), (-3, 3)]
     """
     executor = ThreadPoolExecutor(threads)
-
-    def pair(item: Item) -> tuple[Item, Result]:
-        return item, function(item)
-
     try:
-        yield from _results((executor.submit(pair, item) for item in items), threads)
+        yield from _in_order(((item, executor.submit(function, item)) for item in items), threads)
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _results(begun: Iterable[Future[Result]], ahead: int) -> Iterator[Result]:
-    """The results in order, with so many more begun before one is waited for."""
-    waiting: deque[Future[Result]] = deque()
-    for future in begun:
-        waiting.append(future)
+def _unchanged(item: Item) -> Item:
+    return item
+
+
+def _in_order(
+    begun: Iterable[tuple[Item, Future[Result]]], ahead: int
+) -> Iterator[tuple[Item, Result]]:
+    """Items with their results, with so many more begun before one is waited for."""
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    for pair in begun:
+        waiting.append(pair)
         if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+            item, future = waiting.popleft()
+            yield item, future.result()
+    for item, future in waiting:
+        yield item, future.result()
 
 
 def serve() -> None:

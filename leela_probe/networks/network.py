@@ -18,7 +18,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from leela_probe.files import bundled, disk
-from leela_probe.files.workers import behind
+from leela_probe.files.workers import prefetch
 from leela_probe.networks import conversion, evaluation, onnx_files, parity, runtime, sites
 from leela_probe.networks.evaluation import Evaluation
 from leela_probe.networks.onnx_files import OnnxFile
@@ -295,7 +295,7 @@ class Network:
 
         batches = self._batches(boards, batch_size, history)
         answered = (
-            behind(answer, batches)  # the next batch is encoded while the network runs
+            prefetch(answer, batches)  # the next batch is encoded while the network runs
             if len(boards) > batch_size
             else ((some, answer(some)) for some in batches)
         )

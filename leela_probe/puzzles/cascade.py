@@ -14,7 +14,7 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
-from leela_probe.files.workers import Pool, behind, beside
+from leela_probe.files.workers import Pool, prefetch
 from leela_probe.puzzles import lichess, plies
 from leela_probe.puzzles.criteria import Criteria, Verdict, verdict
 from leela_probe.puzzles.dumps import MalformedRow, Row
@@ -90,8 +90,8 @@ def judge(
 
     def parsed() -> Iterator[tuple[Judged, _Encoded]]:
         prepare = partial(_prepare, criteria=criteria, views=views, all_plies=all_plies)
-        for chunk, (puzzles, verdicts, encoded) in beside(
-            pool, prepare, chunks, lambda chunk: chunk.rows
+        for chunk, (puzzles, verdicts, encoded) in pool.map_with_items(
+            prepare, chunks, request=lambda chunk: chunk.rows
         ):
             judged = Judged(
                 chunk=chunk,
@@ -134,7 +134,7 @@ def judge(
 
     answered = ask_all if all_plies else ask_in_turn
     try:
-        for (judged, _), _ in behind(answered, parsed(), threads=_ASKERS):
+        for (judged, _), _ in prefetch(answered, parsed(), threads=_ASKERS):
             yield judged
     finally:
         left_early.set()

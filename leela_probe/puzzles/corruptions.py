@@ -19,7 +19,7 @@ import pyarrow
 from leela_probe.files import manifests, store
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
-from leela_probe.files.workers import Pool, beside
+from leela_probe.files.workers import Pool
 from leela_probe.puzzles import (
     criteria,
     dumps,
@@ -178,7 +178,9 @@ def corrupt(
                     partners.prepare, search=search, weak_view=weak_view, strong_view=strong_view
                 )
                 with Pool(workers) as pool:
-                    for chunk, prepared in beside(pool, prepare, chunks, lambda chunk: chunk.rows):
+                    for chunk, prepared in pool.map_with_items(
+                        prepare, chunks, request=lambda chunk: chunk.rows
+                    ):
                         outcomes = partners.find(
                             prepared,
                             strong=strong,

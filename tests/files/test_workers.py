@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from leela_probe.files.workers import Pool, behind, beside, default_count
+from leela_probe.files.workers import Pool, default_count, prefetch
 
 
 def square(number):
@@ -162,7 +162,9 @@ def test_a_call_comes_before_what_is_mapped():
 @pytest.mark.parametrize("count", [0, 1])
 def test_calls_may_come_from_several_threads_while_items_are_mapped(count):
     with Pool(count) as pool:
-        pairs = behind(functools.partial(pool.call, square), pool.map(square, range(30)), threads=3)
+        pairs = prefetch(
+            functools.partial(pool.call, square), pool.map(square, range(30)), threads=3
+        )
         assert list(pairs) == [(number**2, number**4) for number in range(30)]
 
 
@@ -173,7 +175,7 @@ def test_a_call_of_a_worker_that_is_dead_is_an_error():
                 pool.call(die, 1)
 
 
-def test_an_error_behind_comes_at_its_place_and_little_is_taken_ahead():
+def test_an_error_of_what_is_fetched_comes_at_its_place_and_little_is_taken_ahead():
     taken = []
 
     def items():
@@ -181,7 +183,7 @@ def test_an_error_behind_comes_at_its_place_and_little_is_taken_ahead():
             taken.append(number)
             yield number
 
-    found = behind(fail_at_three, items(), threads=2)
+    found = prefetch(fail_at_three, items(), threads=2)
     assert [next(found) for _ in range(3)] == [(0, 0), (1, 1), (2, 2)]
     assert taken == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="three is refused"):
@@ -190,7 +192,7 @@ def test_an_error_behind_comes_at_its_place_and_little_is_taken_ahead():
 
 def test_leaving_early_waits_for_nothing():
     release = threading.Event()
-    found = behind(lambda number: number == 0 or release.wait(60), range(9), threads=2)
+    found = prefetch(lambda number: number == 0 or release.wait(60), range(9), threads=2)
     assert next(found) == (0, True)
     start = time.monotonic()
     found.close()
@@ -198,10 +200,10 @@ def test_leaving_early_waits_for_nothing():
     release.set()
 
 
-def test_things_stay_beside_their_results():
+def test_items_come_with_the_results_of_their_requests():
     with Pool(1) as pool:
         things = [object() for _ in range(7)]
-        pairs = list(beside(pool, square, things, things.index))
+        pairs = list(pool.map_with_items(square, things, request=things.index))
     assert pairs == [(thing, index**2) for index, thing in enumerate(things)]
 
 
