@@ -187,9 +187,15 @@ else:
     }
 
     def __getattr__(name):
-        if name not in _PLACES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import sys
         from importlib import import_module
+
+        if name not in _PLACES:
+            raise AttributeError(  # with the name, Python offers the nearest
+                f"module {__name__!r} has no attribute {name!r}",
+                name=name,
+                obj=sys.modules[__name__],
+            )
 
         room, _, last = _PLACES[name].rpartition(".")
         owner = import_module(f"{__name__}.{room}")

@@ -57,6 +57,15 @@ def test_what_is_not_there_is_named_as_python_does():
         lp.laod  # noqa: B018
 
 
+def test_python_offers_the_nearest_name():
+    code = (
+        "import leela_probe as lp, traceback\n"
+        "try:\n    lp.laod\nexcept AttributeError as error:\n"
+        "    print(error.name, error.obj is lp)\n"
+    )
+    assert fresh(code) == "laod True\n"
+
+
 def test_tab_completion_offers_the_names_before_any_is_loaded():
     found = fresh("import leela_probe as lp, sys; print(*dir(lp)); print('torch' in sys.modules)")
     assert found.splitlines() == [" ".join(sorted(NAMES | {"__version__"})), "False"]

@@ -1,4 +1,7 @@
-"""What to do to an activation: where, and what. Descriptions only; `patching` carries them out."""
+"""What to do to an activation: where, and what. Descriptions only; `patching` carries them out.
+
+Actions of one field take it by position too: `Scale(0.5)` cannot be misread.
+"""
 
 from __future__ import annotations
 
@@ -50,20 +53,20 @@ class Mask:
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Scale:
     """Multiply by a factor.
 
     Example:
         >>> import leela_probe as lp
-        >>> lp.Intervention(site="layer3.mlp_output", action=lp.Scale(factor=0.5)).action
+        >>> lp.Intervention(site="layer3.mlp_output", action=lp.Scale(0.5)).action
         Scale(factor=0.5)
     """
 
     factor: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Add:
     """Add a direction: a tensor that broadcasts against the site's axes after `board`.
 
@@ -72,7 +75,7 @@ class Add:
 
         >>> import leela_probe as lp
         >>> import torch
-        >>> steering = lp.Add(direction=torch.zeros(84))
+        >>> steering = lp.Add(torch.zeros(84))
         >>> sites = [f"layer{layer}.residual_after" for layer in (0, 1)]
         >>> steered = [lp.Intervention(site=site, square=27, action=steering) for site in sites]
         >>> steered[1].square
@@ -81,8 +84,11 @@ class Add:
 
     direction: Tensor
 
+    def __repr__(self) -> str:
+        return f"Add(<{_shape(self.direction)}>)"
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Write:
     """Write values: a mean over a set of boards, another board's activation, anything.
 
@@ -98,13 +104,16 @@ class Write:
         >>> pairs = lp.read_pairs("bundled:planted-puzzles")
         >>> boards = [pair.clean for pair in pairs[:10]]
         >>> outputs = network.capture(boards, ["layer1.head_output"])["layer1.head_output"]
-        >>> mean = lp.Write(values=outputs.mean(dim=0))
+        >>> mean = lp.Write(outputs.mean(dim=0))
         >>> head = lp.Intervention(site="layer1.head_output", head=2, action=mean)
         >>> len(lp.intervene(network, boards, [head]))
         10
     """
 
     values: Tensor
+
+    def __repr__(self) -> str:
+        return f"Write(<{_shape(self.values)}>)"
 
 
 Action = Patch | Zero | Mask | Scale | Add | Write
@@ -146,15 +155,24 @@ class Intervention:
     key: tuple[int, ...] | int | None = None
     complement: bool = False
 
+    def __repr__(self) -> str:
+        places = [
+            f"{name} {','.join(map(str, _tuple(value)))}"
+            for name in _PLACES
+            if (value := getattr(self, name)) is not None
+        ]
+        where = " ".join([self.site, *places])
+        return f"<Intervention {where}{' complement' if self.complement else ''}: {self.action!r}>"
+
     def __post_init__(self) -> None:
-        for name in ("head", "square", "query", "key"):
+        for name in _PLACES:
             value = getattr(self, name)
             if value is not None:
                 try:
                     places = _tuple(value)
                 except TypeError:
                     raise TypeError(
-                        f"{name} {value!r} of {self.site} is no place: places are whole numbers"
+                        f"{name} {value!r} of {self.site} is not a place: places are whole numbers"
                     ) from None
                 if not places:
                     raise ValueError(f"no {name} given for {self.site}: None means all of them")
@@ -169,6 +187,13 @@ class Intervention:
             raise ValueError(
                 f"the complement of {self.site} leaves nothing alone: give square, query or key"
             )
+
+
+_PLACES = ("head", "square", "query", "key")
+
+
+def _shape(values: Tensor) -> str:
+    return " x ".join(map(str, values.shape)) or "one number"
 
 
 def _tuple(places: Iterable[int] | int) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ def test_a_place_that_is_no_whole_number_is_refused():
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    rest = "of layer0.pattern is no place: places are whole numbers"
+    rest = "of layer0.pattern is not a place: places are whole numbers"
     assert found == [f"key 2.7 {rest}", f"head (1, 2.0) {rest}", f"query '5' {rest}", "(3,)"]
 
 
@@ -69,3 +69,14 @@ def test_equal_actions_without_tensors_are_equal():
     direction = torch.ones(3)
     assert Add(direction=direction) != Add(direction=direction)
     assert Write(values=direction) != Write(values=direction)
+
+
+def test_an_intervention_shows_itself_in_a_few_words():
+    entry = Intervention(site="layer2.pattern", action=Zero(), head=1, query=(3, 4), key=(5, 6))
+    assert repr(entry) == (
+        "<Intervention layer2.pattern head 1 query 3,4 key 5,6: Zero(renormalise=False)>"
+    )
+    steering = Intervention(site="layer2.residual_after", action=Add(torch.zeros(2, 3)))
+    assert repr(steering) == "<Intervention layer2.residual_after: Add(<2 x 3>)>"
+    kept = Intervention(site="layer2.pattern", action=Scale(0.5), key=3, complement=True)
+    assert repr(kept) == "<Intervention layer2.pattern key 3 complement: Scale(factor=0.5)>"
