@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,32 @@ from leela_probe.commands.registration import Command
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COMMAND", "attention", "best_heads"]
+__all__ = ["COMMAND", "LineOptions", "attention", "best_heads"]
 
 
 _SUMMARY = "attention summary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineOptions:
+    """What is read of the lines, and what is shown."""
+
+    plies: Annotated[
+        str,
+        options.what("Take these moves of the line, 1 being the first: 3 or 1,3.", metavar="LIST"),
+    ] = "1,2,3"
+    relation: Annotated[
+        str | None,
+        options.what(
+            "List the best heads for this relation, such as 3->1.",
+            default="last ply to first",
+            metavar="NAME",
+        ),
+    ] = None
+    no_attribution: Annotated[
+        bool, options.flag("--no-attribution", "Take no gradients.", panel="How it runs")
+    ] = False
+    seed: Annotated[int, options.run("Seed for the chance ranks.", min=0, metavar="N")] = 0
 
 
 def attention(
@@ -28,24 +51,9 @@ def attention(
         Path | None,
         options.what("Also write means and ranks by head: .csv or .parquet.", metavar="FILE"),
     ] = None,
-    plies: Annotated[
-        str,
-        options.what("Take these moves of the line, 1 being the first: 3 or 1,3.", metavar="LIST"),
-    ] = "1,2,3",
-    relation: Annotated[
-        str | None,
-        options.what(
-            "List the best heads for this relation, such as 3->1.",
-            default="last ply to first",
-            metavar="NAME",
-        ),
-    ] = None,
-    no_attribution: Annotated[
-        bool, options.flag("--no-attribution", "Take no gradients.", panel="How it runs")
-    ] = False,
-    seed: Annotated[int, options.run("Seed for the chance ranks.", min=0, metavar="N")] = 0,
     overwrite: options.Overwrite = False,
     *,
+    lines: LineOptions,
     network: NetworkOptions,
     taken: PuzzleOptions,
     run: BatchOptions,
@@ -61,8 +69,8 @@ def attention(
     from leela_probe.files import derived, manifests
 
     history = taken.kind_of_history()
-    chosen = options.numbers(plies, "--plies") or []
-    relation = _relation(relation, chosen)
+    chosen = options.numbers(lines.plies, "--plies") or []
+    relation = _relation(lines.relation, chosen)
     with terminal.overwriting():
         outputs.claim(out, outputs.TABLES, overwrite=True)  # the stage refuses what must stay
         if summary is not None:
@@ -79,23 +87,23 @@ def attention(
             puzzles,
             out,
             plies=chosen,
-            attribution=not no_attribution,
+            attribution=not lines.no_attribution,
             history=history,
             limit=taken.limit,
             batch_size=4 if run.batch_size is None else run.batch_size,
-            seed=seed,
+            seed=lines.seed,
             overwrite=overwrite,
             progress=progress,
         )
     found = attention_tables.summary(attention_tables.parts(finished.path))
-    lines = [terminal.outcome(finished)]
+    wrote = [terminal.outcome(finished)]
     if summary is not None:
         derived.write_with_manifest(
             found, summary, name=_SUMMARY, inputs={"attention": out}, options={}
         )
-        lines.append(f"wrote {summary} and {manifests.manifest_path(summary).name}")
+        wrote.append(f"wrote {summary} and {manifests.manifest_path(summary).name}")
     terminal.console().print(best_heads(found, relation))
-    print("\n".join(lines))
+    print("\n".join(wrote))
 
 
 COMMAND = Command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from leela_probe.commands import options, tables_shown, terminal
@@ -13,34 +14,40 @@ from leela_probe.commands.groups import (
 )
 from leela_probe.commands.registration import Command
 
-__all__ = ["COMMAND", "corrupt"]
+__all__ = ["COMMAND", "ChangeOptions", "corrupt"]
 
 
-def corrupt(
-    puzzles: options.Puzzles,
-    out: options.Out,
-    preset: options.Preset = "default",
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeOptions:
+    """Which changes of a board are tried, of which puzzles, and how many are kept."""
+
     keep: Annotated[
         int, options.what("Keep N partners per puzzle, the nearest first.", metavar="N", min=1)
-    ] = 1,
+    ] = 1
     kinds: Annotated[
         str, options.what("Make these kinds of change, separated by commas.", metavar="LIST")
-    ] = "remove,add,move",
-    no_kings: Annotated[bool, options.flag("--no-kings", "Move no king.")] = False,
+    ] = "remove,add,move"
+    no_kings: Annotated[bool, options.flag("--no-kings", "Move no king.")] = False
     no_line_squares: Annotated[
         bool, options.flag("--no-line-squares", "Change no square that the solution touches.")
-    ] = False,
+    ] = False
     no_third_mover: Annotated[
         bool,
         options.flag("--no-third-mover", "Leave the piece that makes the third move alone."),
-    ] = False,
+    ] = False
     any_first_move: Annotated[
         bool,
         options.flag(
             "--any-first-move",
             "Take puzzles too whose first move is not the strong network's favourite.",
         ),
-    ] = False,
+    ] = False
+
+
+def corrupt(
+    puzzles: options.Puzzles,
+    out: options.Out,
+    preset: options.Preset = "default",
     verdict: Annotated[
         str, options.what("Take puzzles of these verdicts, separated by commas.", metavar="LIST")
     ] = "kept",
@@ -48,6 +55,7 @@ def corrupt(
     *,
     networks: NetworkPairOptions,
     thresholds: SearchOptions,
+    changes: ChangeOptions,
     histories: HistoryOptions,
     run: CascadeOptions,
 ) -> None:
@@ -64,12 +72,12 @@ def corrupt(
         thresholds.search(preset),
         weak_history=histories.weak(),
         strong_history=histories.strong(),
-        keep=keep,
-        favourite=not any_first_move,
-        kinds=options.choices(kinds, candidates.KINDS, "--kinds"),
-        kings=not no_kings,
-        line_squares=not no_line_squares,
-        third_mover=not no_third_mover,
+        keep=changes.keep,
+        favourite=not changes.any_first_move,
+        kinds=options.choices(changes.kinds, candidates.KINDS, "--kinds"),
+        kings=not changes.no_kings,
+        line_squares=not changes.no_line_squares,
+        third_mover=not changes.no_third_mover,
     )
     wanted = options.choices(verdict, criteria.VERDICTS, "--verdict")
     if puzzles.is_file():  # a pipe can be read only once

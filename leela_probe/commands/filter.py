@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from leela_probe.commands import options, tables_shown, terminal
@@ -13,7 +14,27 @@ from leela_probe.commands.groups import (
 )
 from leela_probe.commands.registration import Command
 
-__all__ = ["COMMAND", "filter_puzzles"]
+__all__ = ["COMMAND", "RowsTakenOptions", "filter_puzzles"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsTakenOptions:
+    """Which rows of a dump are judged, and how completely."""
+
+    limit: Annotated[
+        int | None, options.what("Take only the first N rows.", min=1, metavar="N")
+    ] = None
+    sample: Annotated[
+        int | None, options.what("Take only N rows, drawn at random.", min=1, metavar="N")
+    ] = None
+    seed: Annotated[int, options.what("Seed for the sample.", min=0, metavar="N")] = 0
+    all_plies: Annotated[
+        bool,
+        options.flag(
+            "--all-plies",
+            "Compute every probability of every puzzle, also where the verdict does not need it.",
+        ),
+    ] = False
 
 
 def filter_puzzles(
@@ -24,22 +45,9 @@ def filter_puzzles(
         int | None,
         options.what("The solution has at least N plies.", default="3", metavar="N", min=1),
     ] = None,
-    limit: Annotated[
-        int | None, options.what("Take only the first N rows.", min=1, metavar="N")
-    ] = None,
-    sample: Annotated[
-        int | None, options.what("Take only N rows, drawn at random.", min=1, metavar="N")
-    ] = None,
-    seed: Annotated[int, options.what("Seed for the sample.", min=0, metavar="N")] = 0,
-    all_plies: Annotated[
-        bool,
-        options.flag(
-            "--all-plies",
-            "Compute every probability of every puzzle, also where the verdict does not need it.",
-        ),
-    ] = False,
     overwrite: options.Overwrite = False,
     *,
+    rows: RowsTakenOptions,
     networks: NetworkPairOptions,
     thresholds: CriteriaOptions,
     histories: HistoryOptions,
@@ -69,10 +77,10 @@ def filter_puzzles(
             strong=strong,
             weak=weak,
             criteria=criteria,
-            all_plies=all_plies,
-            limit=limit,
-            sample=sample,
-            seed=seed,
+            all_plies=rows.all_plies,
+            limit=rows.limit,
+            sample=rows.sample,
+            seed=rows.seed,
             batch_size=run.positions_at_once(),
             workers=run.workers,
             overwrite=overwrite,

@@ -72,13 +72,11 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     }
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
-        of = groups.get(name)
-        spread_out = [parameter] if of is None else inspect.signature(of).parameters.values()
-        known = types if of is None else typing.get_type_hints(of, include_extras=True)
-        parameters += [
-            each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=known[each.name])
-            for each in spread_out
-        ]
+        if name in groups:
+            parameters += _parameters(groups[name])
+        else:
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(kind=keyword, annotation=types[name]))
     names = [parameter.name for parameter in parameters]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -97,6 +95,16 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}
     return called
+
+
+@functools.cache
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    """The options of a group as parameters with types; many commands have the same groups."""
+    types = typing.get_type_hints(group, include_extras=True)
+    return [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=types[parameter.name])
+        for parameter in inspect.signature(group).parameters.values()
+    ]
 
 
 # How it runs

@@ -29,8 +29,15 @@ __all__ = ["COMMAND", "StudyOptions", "perform", "reproduce"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyOptions:
-    """What the experiments of a study take."""
+    """How much of a study is done, and what its experiments take."""
 
+    limit: Annotated[
+        int | None, options.what("Take only the first N rows.", min=1, metavar="N")
+    ] = None
+    stage: Annotated[
+        str | None,
+        options.what("Do only this stage; a wrong name gets the list.", metavar="NAME"),
+    ] = None
     head: Annotated[
         str | None,
         options.what(
@@ -74,14 +81,7 @@ class StudyOptions:
 def reproduce(
     dump: options.Dump,
     out: Annotated[Path, typer.Option(help="The folder for everything.", metavar="DIR")],
-    limit: Annotated[
-        int | None, options.what("Take only the first N rows.", min=1, metavar="N")
-    ] = None,
     preset: options.Preset = "default",
-    stage: Annotated[
-        str | None,
-        options.what("Do only this stage; a wrong name gets the list.", metavar="NAME"),
-    ] = None,
     overwrite: options.Overwrite = False,
     *,
     networks: NetworkPairOptions,
@@ -99,8 +99,8 @@ def reproduce(
     from leela_probe.study import stages
     from leela_probe.study.study import Study
 
-    if stage is not None:
-        options.choice(stage, stages.NAMES, "--stage")
+    if study.stage is not None:
+        options.choice(study.stage, stages.NAMES, "--stage")
     perform(
         Study(
             dump=dump,
@@ -112,7 +112,7 @@ def reproduce(
             search=search.search(preset),
             head=None if study.head is None else options.head(study.head, "--head"),
             share=study.min_share,
-            limit=limit,
+            limit=study.limit,
             minimum=study.min_puzzles,
             resamples=study.resamples,
             random_networks=study.random_networks,
@@ -125,7 +125,7 @@ def reproduce(
             strong_format=options.input_format(networks.strong_format, "--strong-format"),
             weak_format=options.input_format(networks.weak_format, "--weak-format"),
         ),
-        only=stage,
+        only=study.stage,
         overwrite=overwrite,
     )
 

@@ -23,10 +23,12 @@ QUICK = {
     "reproduce": ("--stage", "filter", "--limit", "8", "--workers", "0"),
     "stats": ("--resamples", "99"),
     "plot": ("--resamples", "99"),
+    "plot exclusions": (),
+    "plot boards": (),
+    "plot percentiles": (),
 }  # fmt: skip
 # What takes minutes even so: tests/commands/test_demo.py and test_calibrate.py run them.
 ELSEWHERE = {"demo", "calibrate"}
-NO_RESAMPLES = ("plot exclusions", "plot boards", "plot percentiles")
 
 
 def commands(
@@ -42,16 +44,6 @@ def commands(
 EXAMPLES = [(name, example) for name, examples in commands(cli.COMMANDS) for example in examples]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("examples")
-    (path / "positions.txt").write_text("8/8/8/4k3/8/3QK3/8/8 w - - 0 1|d3c4\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path)
-        patch.setenv("XDG_CACHE_HOME", str(cache))
-        yield path
-
-
 def test_every_command_has_an_example_that_names_it() -> None:
     for name, examples in commands(cli.COMMANDS):
         assert examples, f"{name} has no example"
@@ -59,20 +51,21 @@ def test_every_command_has_an_example_that_names_it() -> None:
             assert example.startswith(f"leela-probe {name} ") or example == f"leela-probe {name}"
 
 
-@pytest.mark.parametrize(
-    ("name", "example"),
-    [each for each in EXAMPLES if each[0] not in ELSEWHERE],
-    ids=lambda text: text.removeprefix("leela-probe "),
-)
-def test_the_example_runs(name: str, example: str, folder: Path) -> None:
-    words = shlex.split(example.partition(" > ")[0])[1:]
-    quick = QUICK.get(name, QUICK.get(name.split()[0], ()))
-    if name in NO_RESAMPLES:
-        quick = ()
-    result = CliRunner().invoke(cli.app, [*words, *quick])
-    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
-    if "--out" in words:
-        assert (folder / words[words.index("--out") + 1]).exists()
+def test_all_examples_run_one_after_another(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    (tmp_path / "positions.txt").write_text("8/8/8/4k3/8/3QK3/8/8 w - - 0 1|d3c4\n")
+    for name, example in EXAMPLES:
+        if name in ELSEWHERE:
+            continue
+        words = shlex.split(example.partition(" > ")[0])[1:]
+        quick = QUICK.get(name, QUICK.get(name.split()[0], ()))
+        result = CliRunner().invoke(cli.app, [*words, *quick])
+        assert result.exit_code == 0, f"{example}\n{result.output}\n{result.exception!r}"
+        if "--out" in words:
+            assert Path(words[words.index("--out") + 1]).exists()
 
 
 def test_the_examples_of_the_root_are_among_them() -> None:
