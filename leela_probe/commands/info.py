@@ -81,7 +81,7 @@ def network(loaded: Network, architecture: Architecture | None = None) -> Table:
         ("network", loaded.name),
         ("body", f"{loaded.body}, {loaded.layers} layers x {loaded.width}{heads}"),
         *(_seen_parts(loaded) if architecture is None else _said_parts(architecture)),
-        ("weights", f"{loaded.parameters:,}"),
+        ("weights", f"{loaded.parameter_count:,}"),
         ("outputs", ", ".join(loaded.graph.outputs)),
         (
             "input format",

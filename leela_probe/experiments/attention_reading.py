@@ -205,13 +205,8 @@ def _run(
     if not attribution:
         found = network.run(planes, sites)
         return np.stack([found[site].float().cpu().numpy() for site in sites]), None
-    named = {name: network.site(name) for name in (*sites, "policy.logits")}
-    values = network.graph.run(
-        {network.graph.inputs[0]: planes.requires_grad_()},
-        [site.tensor for site in named.values()],
-        gradients=True,
-    )
-    logits = values[named["policy.logits"].tensor]
+    values = network.run(planes, [*sites, "policy.logits"], gradients=True)
+    logits = values["policy.logits"]
     legal = torch.zeros(logits.shape, dtype=torch.bool)
     slots, rivals = [], []
     for row, pair in enumerate(pairs):
@@ -227,15 +222,15 @@ def _run(
         slot=torch.tensor(slots, device=logits.device)[good],
         clean_logits=logits.detach()[good],
     )
-    tensors = [values[named[site].tensor] for site in sites]
+    tensors = [values[site] for site in sites]
     if bool(good.any()):
         gradients = torch.autograd.grad(log_odds(runs).sum(), tensors)
     else:
         gradients = tuple(torch.zeros_like(tensor) for tensor in tensors)
     plain, products = [], []
-    for site, tensor, gradient in zip(sites, tensors, gradients, strict=True):
-        pattern = named[site].read(tensor.detach()).float()
-        product = pattern * named[site].read(gradient).float()
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        pattern = tensor.detach().float()
+        product = pattern * gradient.float()
         product[~good] = torch.nan
         plain.append(pattern.cpu().numpy())
         products.append(product.cpu().numpy())

@@ -31,7 +31,7 @@ from leela_probe.files.store import Finished
 from leela_probe.networks import patching
 from leela_probe.networks.measures import MEASURES, Runs
 from leela_probe.networks.network import Network
-from leela_probe.networks.patching import Job, RunOutputs, Unchanged
+from leela_probe.networks.patching import BaseRuns, Job, RunOutputs
 from leela_probe.networks.places import Places
 from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.planes import History
@@ -286,7 +286,7 @@ class PreparedPairs:
         points: the sweep points of each.
         base_planes: planes of the boards that runs start from, pair by pair.
         other_planes: planes of the boards that activations are taken from.
-        unchanged: the unchanged runs of these boards.
+        base_runs: the unchanged runs of these boards.
         output_sites: the sites that `judge` needs.
 
     Raises:
@@ -329,7 +329,7 @@ class PreparedPairs:
         if settings.direction == "denoising":
             self._base, other = other, self._base
         self.base_planes, self.other_planes = planes[self._base], planes[other]
-        self.unchanged = Unchanged(
+        self.base_runs = BaseRuns(
             network,
             self.base_planes,
             _jobs(self.points),
@@ -338,10 +338,10 @@ class PreparedPairs:
             fused=settings.fused,
             places=places,
         )
-        assert self.unchanged.base is not None
+        assert self.base_runs.base is not None
         runs = {
-            self._base: self.unchanged.base,
-            other: self.unchanged.other or self.unchanged.base,
+            self._base: self.base_runs.base,
+            other: self.base_runs.other or self.base_runs.base,
         }
         self._judge = _Judge(settings.measure, self.pairs, clean, runs["clean"].logits)
         every_board = np.arange(len(self.pairs))
@@ -362,7 +362,7 @@ class PreparedPairs:
         """
         points = self.points if points is None else points
         jobs = _jobs(points)
-        outputs = self.unchanged.run(jobs, batch_size=self._settings.batch_size)
+        outputs = self.base_runs.changed(jobs, batch_size=self._settings.batch_size)
         values = self._judge(outputs, np.array([job.board for job in jobs], dtype=np.int64))
         return np.split(values, np.cumsum([len(of_pair) for of_pair in points])[:-1])
 

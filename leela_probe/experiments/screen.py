@@ -308,32 +308,21 @@ class _Attribution:
         for step in range(steps):
             part = 0.0 if steps == 1 else (step + 0.5) / steps
             planes = (start + part * (end - start)).requires_grad_()
-            # gradients are those of the graph's own tensors: a site's view of one is not on the way
-            found = {name: network.site(name) for name in (*prepared.output_sites, *sites)}
-            run = network.graph.run(
-                {network.graph.inputs[0]: planes},
-                [site.tensor for site in found.values()],
-                gradients=True,
-            )
-            total = prepared.judge(
-                {name: run[found[name].tensor] for name in prepared.output_sites}
-            ).sum()
-            raw = torch.autograd.grad(total, [run[found[name].tensor] for name in sites])
-            for name, gradient in zip(sites, raw, strict=True):
-                read = found[name].read(gradient).float() / steps
-                gradients[name] = gradients[name] + read if name in gradients else read
+            run = network.run(planes, [*prepared.output_sites, *sites], gradients=True)
+            total = prepared.judge({name: run[name] for name in prepared.output_sites}).sum()
+            found = torch.autograd.grad(total, [run[name] for name in sites])
+            for name, gradient in zip(sites, found, strict=True):
+                part_of = gradient.float() / steps
+                gradients[name] = gradients[name] + part_of if name in gradients else part_of
             if steps == 1:
-                values = {
-                    name: found[name].read(run[found[name].tensor].detach()).float()
-                    for name in sites
-                }
+                values = {name: run[name].detach().float() for name in sites}
         if not values:
             values = {s: v.float() for s, v in network.run(start, sites).items()}
         maps: dict[tuple[str, str], np.ndarray] = {}
         for site in sites:
             axes = network.site(site).axes
             for kind in kinds:
-                after = prepared.unchanged.taken(site).float() if kind == "patch" else 0.0
+                after = prepared.base_runs.taken(site).float() if kind == "patch" else 0.0
                 product = -gradients[site] * (after - values[site])
                 if axes[-1] == "width":
                     product = product.sum(dim=-1)

@@ -10,17 +10,26 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import chess
 import numpy as np
 import torch
-from jaxtyping import Float32
 from torch import Tensor
 
 from leela_probe.files import bundled, disk
 from leela_probe.files.workers import prefetch
 from leela_probe.networks import conversion, evaluation, onnx_files, parity, runtime, sites
+from leela_probe.networks.batches import Batches
 from leela_probe.networks.evaluation import Evaluation
+from leela_probe.networks.inputs import (
+    Boards,
+    Inputs,
+    boards_of,
+    check_names,
+    check_planes,
+    planes_of,
+)
 from leela_probe.networks.onnx_files import OnnxFile
 from leela_probe.networks.outputs import Outputs
 from leela_probe.networks.parity import MismatchError
@@ -29,7 +38,7 @@ from leela_probe.networks.sites import Site
 from leela_probe.positions import encoding
 from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.planes import History, InputFormat
-from leela_probe.torch_onnx.graph import Edit, Graph
+from leela_probe.torch_onnx.graph import Edit, Graph, NoInfluenceError
 from leela_probe.torch_onnx.operators import UnsupportedOperatorError
 
 __all__ = ["Network", "load"]
@@ -46,7 +55,7 @@ def load(
     path: str | Path,
     *,
     device: str | torch.device = "cpu",
-    dtype: str = "float32",
+    dtype: str | torch.dtype = "float32",
     input_format: InputFormat | int | None = None,
     no_history: bool | None = None,
     policy_head: str | None = None,
@@ -61,8 +70,8 @@ def load(
             a network that comes with the package, such as "bundled:strong".
         device: where the torch graph runs: "cpu", "cuda", "cuda:1", ...
         dtype: what it computes in: "float32", "tf32" (float32 with rounded products, on CUDA),
-            "bfloat16" or "float16". Evaluations are float32 whatever it is, activations are of the
-            type they were computed in; `Network.parity` is the error.
+            "bfloat16" or "float16", or torch's own dtypes. Evaluations are float32 whatever it is,
+            activations are of the type they were computed in; `Network.parity` is the error.
         input_format: how boards become planes. By default what the file says: a `.pb.gz` always
             does, an ONNX file made by this package too; other ONNX files are taken as classical.
         no_history: True zeroes the planes of history (12 to 103). By default what the file says.
@@ -85,6 +94,7 @@ def load(
         <Network 'planted': 4 layers x 84, 4 heads, input format classical, float32 on cpu>
     """
     path = bundled.resolve(path)
+    dtype = str(dtype).removeprefix("torch.")
     if dtype not in _DTYPES:
         raise ValueError(f"unknown dtype {dtype!r}: choose {', '.join(_DTYPES)}")
     device = torch.device(device)
@@ -125,6 +135,16 @@ def load(
         device=device,
         dtype=dtype,
         threads=threads,
+        options={
+            "device": str(device),
+            "dtype": dtype,
+            "input_format": input_format,
+            "no_history": no_history,
+            "policy_head": policy_head,
+            "value_head": value_head,
+            "cache": cache,
+            "threads": threads,
+        },
     )
 
 
@@ -142,6 +162,7 @@ class Network:
         device: where the torch graph runs.
         dtype: the type it computes in.
         graph: the torch graph, for work with ONNX names.
+        batches: cuts work into batches that fit into memory.
         sites: the named activations, in the order of computing.
         lost_sites: those that networks of this kind have and this file lacks, since another tool
             has joined nodes of it: the names of the sites with what lc0 calls their tensors.
@@ -174,8 +195,11 @@ class Network:
         device: torch.device,
         dtype: str,
         threads: int | None,
+        options: Mapping[str, Any],
     ) -> None:
         self.name = name
+        self._options = dict(options)
+        self.batches = Batches()
         self.path = path
         self.sha256 = sha256
         self.external = dict(opened.external)
@@ -228,7 +252,7 @@ class Network:
         return "attention" if "layer0.pattern" in self.sites else "residual tower"
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         """How many real numbers the file holds as weights."""
         return sum(
             value.numel() for value in self.graph.constants.values() if value.is_floating_point()
@@ -257,17 +281,41 @@ class Network:
             "device": self.device.type,
         }
 
-    def encode(
-        self, boards: Sequence[chess.Board], *, history: History = History.FILLED
-    ) -> EncodedBoards:
-        """The boards as this network takes them. See `encoding.encode`."""
+    def encode(self, boards: Boards, *, history: History = History.FILLED) -> EncodedBoards:
+        """The boards as this network takes them; encoded boards are given back.
+
+        Args:
+            boards: positions, with what is known of their past in the move stack, or FENs.
+            history: what stands for positions before the known ones.
+
+        Raises:
+            TypeError: if it is a single board or FEN, or planes.
+            ValueError: see `encoding.encode`; or if a text is not a FEN.
+        """
+        boards = boards_of(boards, "network.encode")
+        if isinstance(boards, EncodedBoards):
+            return boards
         return encoding.encode(
             boards, input_format=self.input_format, history=history, no_history=self.no_history
         )
 
+    def planes(self, boards: Inputs, *, history: History = History.FILLED) -> Tensor:
+        """The input planes of boards, FENs or encoded boards, as `run` takes them too.
+
+        Planes, of numpy or torch, are given back as a tensor.
+
+        Raises:
+            TypeError, ValueError: see `encode`; or if planes have another shape.
+
+        Example:
+            >>> load(getfixture("attention_file")).planes([chess.Board()]).shape
+            torch.Size([1, 112, 8, 8])
+        """
+        return planes_of(boards, lambda given: self.encode(given, history=history), "network.run")
+
     def evaluate(
         self,
-        boards: Sequence[chess.Board] | EncodedBoards,
+        boards: Boards,
         *,
         batch_size: int = 256,
         history: History = History.FILLED,
@@ -275,13 +323,16 @@ class Network:
         """What the network says of each board.
 
         Args:
-            boards: positions, with what is known of their past in the move stack; or positions that
-                `encode` has packed already.
+            boards: positions, with what is known of their past in the move stack; FENs; or
+                positions that `encode` has packed already.
             batch_size: how many go through the network at once; the answers do not depend on it.
+                Where memory does not suffice there are fewer.
             history: what stands for positions before the known ones; unused for packed positions.
 
         Raises:
+            TypeError: if it is a single board or FEN, or planes.
             ValueError: if `batch_size` is below 1.
+            MemoryError: if a single board does not fit into memory.
 
         Example:
             >>> network = load(getfixture("attention_file"))
@@ -290,28 +341,34 @@ class Network:
             20
         """
 
-        def answer(some: EncodedBoards) -> Outputs:
-            return self.evaluate_planes(some.planes())
+        def answer(batch: EncodedBoards) -> Outputs:
+            parts = self.batches.run(
+                len(batch), len(batch), lambda chosen: self.evaluate_planes(batch[chosen].planes()),
+                what="boards",
+            )  # fmt: skip
+            return _joined([part for _, part in parts])
 
+        boards = boards_of(boards, "network.evaluate")
         batches = self._batches(boards, batch_size, history)
         answered = (
             prefetch(answer, batches)  # the next batch is encoded while the network runs
             if len(boards) > batch_size
-            else ((some, answer(some)) for some in batches)
+            else ((batch, answer(batch)) for batch in batches)
         )
         packed, parts = [], []
-        for some, part in answered:
-            packed.append(some)
+        for batch, part in answered:
+            packed.append(batch)
             parts.append(part)
         if not parts:
             parts = [self.evaluate_planes(np.zeros((0, 112, 8, 8), dtype=np.float32))]
         encoded = boards if isinstance(boards, EncodedBoards) else encoding.concatenate(packed)
+        joined = _joined(parts)
         return evaluation.from_logits(
             encoded,
-            np.concatenate([part.logits for part in parts]),
-            wdl=_concatenate([part.wdl for part in parts]),
-            value=_concatenate([part.value for part in parts]),
-            moves_left=_concatenate([part.moves_left for part in parts]),
+            joined.logits,
+            wdl=joined.wdl,
+            value=joined.value,
+            moves_left=joined.moves_left,
             shown=()
             if isinstance(boards, EncodedBoards)
             else tuple(board.copy(stack=1) for board in boards[: evaluation.BOARDS_SHOWN]),
@@ -320,24 +377,19 @@ class Network:
     def _batches(
         self, boards: Sequence[chess.Board] | EncodedBoards, batch_size: int, history: History
     ) -> Iterator[EncodedBoards]:
-        """The boards packed batch by batch."""
+        """The boards encoded batch by batch."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: take at least 1 board at once")
         batches = (
             boards[start : start + batch_size] for start in range(0, len(boards), batch_size)
         )
-        return (
-            some if isinstance(some, EncodedBoards) else self.encode(some, history=history)
-            for some in batches
-        )
+        return (self.encode(batch, history=history) for batch in batches)
 
-    def evaluate_planes(
-        self, planes: Float32[np.ndarray, "board plane rank file"], *, engine: str | None = None
-    ) -> Outputs:
+    def evaluate_planes(self, planes: Inputs, *, engine: str | None = None) -> Outputs:
         """What the network gives for ready-made planes, in one batch.
 
         Args:
-            planes: as `EncodedBoards.planes` makes them.
+            planes: as `EncodedBoards.planes` makes them, or a tensor; or boards.
             engine: "onnxruntime" or "torch"; by default onnxruntime for float32 on the CPU.
 
         Raises:
@@ -348,8 +400,10 @@ class Network:
             engine = "onnxruntime" if plain else "torch"
         if engine not in ("onnxruntime", "torch"):
             raise ValueError(f"unknown engine {engine!r}: choose onnxruntime or torch")
+        if not isinstance(planes, np.ndarray):
+            planes = self.planes(planes).detach().cpu().numpy()
         planes = np.ascontiguousarray(planes, dtype=np.float32)
-        _check_planes(planes.shape)
+        check_planes(planes.shape)
         names = list(self._outputs.values())
         if planes.shape[0] == 0:  # onnxruntime refuses some reshapes of nothing
             one = np.zeros((1, 112, 8, 8), dtype=np.float32)
@@ -382,60 +436,108 @@ class Network:
 
     def run(
         self,
-        planes: Tensor,
+        boards: Inputs,
         wanted: Sequence[str],
         *,
         edits: Mapping[str, Edit] | None = None,
         gradients: bool = False,
+        history: History = History.FILLED,
     ) -> dict[str, Tensor]:
-        """The wanted activations of one batch of planes, with edits applied on the way.
+        """The wanted activations of one batch, with edits applied on the way.
 
         Args:
-            planes: `board plane rank file`.
+            boards: boards, FENs, encoded boards, or planes (`board plane rank file`).
             wanted: names of sites; each comes back with its named axes.
             edits: functions of an activation (with its named axes), by the name of the site; they
                 give a tensor of the same shape and may change the one they get in place. Those of
                 one tensor under several names are made in the order given.
-            gradients: True records the run for autograd.
+            gradients: True records the run for autograd: whatever comes back can be differentiated
+                by whatever else comes back and stands before it, "input" included.
+            history: what stands for positions before the known ones, where boards are given.
 
         Raises:
             KeyError: if there is no such site.
+            TypeError: if it is a single board, FEN or name.
             ValueError: if an edit has no influence on what is wanted and so would never happen, if
-                it gives anything but a tensor of the same shape, or the planes have another shape.
+                it gives anything but a tensor of the same shape, or planes have another shape.
+
+        Example:
+            >>> network = load(getfixture("attention_file"))
+            >>> found = network.run([chess.Board()], ["layer0.pattern", "policy.logits"],
+            ...                     gradients=True)
+            >>> top = found["policy.logits"].max()
+            >>> (gradient,) = torch.autograd.grad(top, [found["layer0.pattern"]])
+            >>> gradient.shape
+            torch.Size([1, 4, 64, 64])
         """
-        _check_planes(planes.shape)
+        wanted = check_names(wanted, "network.run")
+        planes = self.planes(boards, history=history)
+        if gradients and not planes.requires_grad:
+            planes = planes.to(self.device, self.graph.dtype).detach().requires_grad_()
         found = {name: self.site(name) for name in wanted}
         changes: dict[str, Edit] = {}
+        names: dict[str, str] = {}
         for name, edit in (edits or {}).items():
             site = self.site(name)
-            change = _through(site, edit)
-            earlier = changes.get(site.tensor)
-            changes[site.tensor] = change if earlier is None else _in_order(earlier, change)
-        values = self.graph.run(
-            {self.graph.inputs[0]: planes},
-            [site.tensor for site in found.values()],
-            edits=changes,
-            gradients=gradients,
-        )
-        return {name: site.read(values[site.tensor]) for name, site in found.items()}
+            _add_edit(changes, site.tensor, _through(site, edit))
+            names.setdefault(site.tensor, name)
+        kept: dict[str, Tensor] = {}
+        if gradients:  # what is given back must lie on the way to what comes after it
+            for name, site in found.items():
+                _add_edit(changes, site.tensor, _keeping(kept, name, site))
+        try:
+            values = self.graph.run(
+                {self.graph.inputs[0]: planes},
+                [site.tensor for site in found.values()],
+                edits=changes,
+                gradients=gradients,
+            )
+        except NoInfluenceError as error:
+            raise NoInfluenceError(
+                f"the edit of {names.get(error.tensor, error.tensor)!r} would never happen: "
+                f"{', '.join(wanted)} can be computed without it",
+                tensor=error.tensor,
+            ) from None
+        return kept or {name: site.read(values[site.tensor]) for name, site in found.items()}
 
     def stream(
         self,
-        boards: Sequence[chess.Board] | EncodedBoards,
+        boards: Inputs,
         wanted: Sequence[str],
         *,
         batch_size: int = 64,
         history: History = History.FILLED,
     ) -> Iterator[dict[str, Tensor]]:
         """The wanted activations batch by batch; see `capture`."""
+        wanted = check_names(wanted, "network.stream")
         for name in wanted:
             self.site(name)
-        batches = self._batches(boards, batch_size, history)
-        return (self.run(torch.from_numpy(packed.planes()), wanted) for packed in batches)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: take at least 1 board at once")
+        return (
+            self._activations(planes, wanted)
+            for planes in self._planes_in_batches(boards, batch_size, history)
+        )
+
+    def _planes_in_batches(
+        self, boards: Inputs, batch_size: int, history: History
+    ) -> Iterator[np.ndarray | Tensor]:
+        if isinstance(boards, np.ndarray | Tensor):
+            planes = self.planes(boards)
+            return (planes[at : at + batch_size] for at in range(0, len(planes), batch_size))
+        given = boards_of(boards, "network.stream")
+        return (batch.planes() for batch in self._batches(given, batch_size, history))
+
+    def _activations(self, planes: np.ndarray | Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
+        parts = self.batches.run(
+            len(planes), len(planes), lambda chosen: self.run(planes[chosen], wanted),
+            what="boards",
+        )  # fmt: skip
+        return _joined_by_name([part for _, part in parts])
 
     def capture(
         self,
-        boards: Sequence[chess.Board] | EncodedBoards,
+        boards: Inputs,
         wanted: Sequence[str],
         *,
         batch_size: int = 64,
@@ -444,26 +546,34 @@ class Network:
         """The wanted activations of all boards, by the names they were asked for.
 
         Args:
-            boards: at least one position.
+            boards: at least one position: boards, FENs, encoded boards or planes.
             wanted: names of sites (see `sites`) or of ONNX tensors.
-            batch_size: how many boards run at once.
+            batch_size: how many boards run at once; fewer where memory does not suffice.
             history: what stands for positions before the known ones.
 
         Raises:
             KeyError: naming the nearest right names, if there is no such site.
+            TypeError: if it is a single board, FEN or name.
             ValueError: if there are no boards, or `batch_size` is below 1.
+            MemoryError: if a single board does not fit into memory.
 
         Example:
             >>> network = load(getfixture("attention_file"))
             >>> network.capture([chess.Board()], ["layer0.pattern"])["layer0.pattern"].shape[2:]
             torch.Size([64, 64])
         """
+        wanted = check_names(wanted, "network.capture")
         parts = list(self.stream(boards, wanted, batch_size=batch_size, history=history))
         if not parts:
             raise ValueError("no boards to capture activations of: give at least one")
-        if len(parts) == 1:
-            return parts[0]
-        return {name: torch.cat([part[name] for part in parts]) for name in wanted}
+        return _joined_by_name(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Networks are pickled and copied as what they were loaded from: the file is read again.
+
+        Changes made to the object itself are not kept.
+        """
+        return _load_again, (self.path, self.identity(), self._options)
 
     def _check(self, opened: OnnxFile) -> float:
         encoded = self.encode(parity.boards())
@@ -482,11 +592,6 @@ class Network:
             device=self.device,
             constants=self.graph.constants,
         )
-
-
-def _check_planes(shape: Sequence[int]) -> None:
-    if len(shape) != 4 or tuple(shape[1:]) != (112, 8, 8):
-        raise ValueError(f"planes have the shape {tuple(shape)}: expected (boards, 112, 8, 8)")
 
 
 @contextmanager
@@ -519,6 +624,50 @@ def _through(site: Site, edit: Edit) -> Edit:
 
 def _in_order(first: Edit, second: Edit) -> Edit:
     return lambda value: second(first(value))
+
+
+def _add_edit(changes: dict[str, Edit], tensor: str, edit: Edit) -> None:
+    earlier = changes.get(tensor)
+    changes[tensor] = edit if earlier is None else _in_order(earlier, edit)
+
+
+def _keeping(kept: dict[str, Tensor], name: str, site: Site) -> Edit:
+    """Keeps the site's value and goes on with that one, so that gradients reach it."""
+
+    def keep(value: Tensor) -> Tensor:
+        kept[name] = site.read(value)
+        return site.write(kept[name])
+
+    return keep
+
+
+def _joined(parts: Sequence[Outputs]) -> Outputs:
+    if len(parts) == 1:
+        return parts[0]
+    return Outputs(
+        logits=np.concatenate([part.logits for part in parts]),
+        wdl=_concatenate([part.wdl for part in parts]),
+        value=_concatenate([part.value for part in parts]),
+        moves_left=_concatenate([part.moves_left for part in parts]),
+    )
+
+
+def _joined_by_name(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _load_again(path: Path, identity: Mapping[str, object], options: Mapping[str, Any]) -> Network:
+    network = load(path, **options)
+    found = network.identity()
+    for name, value in identity.items():
+        if found[name] != value:
+            raise ValueError(
+                f"{path} is no longer the network that was pickled or copied: its {name} was "
+                f"{value} and is {found[name]} now"
+            )
+    return network
 
 
 def _concatenate(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

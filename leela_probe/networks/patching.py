@@ -11,12 +11,14 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from leela_probe.networks.inputs import Inputs
 from leela_probe.networks.interventions import (
     Action,
     Add,
@@ -31,8 +33,9 @@ from leela_probe.networks.network import Network
 from leela_probe.networks.places import Coordinates, Places
 from leela_probe.networks.sites import Site
 from leela_probe.positions.moves import POLICY_SIZE
+from leela_probe.torch_onnx.graph import NoInfluenceError
 
-__all__ = ["Job", "RunOutputs", "Unchanged", "mean", "resample", "rows_at_once", "run"]
+__all__ = ["BaseRuns", "Job", "RunOutputs", "mean", "resample", "rows_at_once", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +67,10 @@ class RunOutputs:
 
 def run(
     network: Network,
-    base: Float[Tensor, "board plane rank file"],
+    base: Inputs,
     jobs: Sequence[Job],
     *,
-    other: Float[Tensor, "partner plane rank file"] | None = None,
+    other: Inputs | None = None,
     batch_size: int | None = None,
     share: bool = True,
     fused: bool = True,
@@ -77,9 +80,10 @@ def run(
 
     Args:
         network: the network.
-        base: planes of the boards that the runs start from.
+        base: the boards that the runs start from, or their planes.
         jobs: the runs.
-        other: planes of the boards that `Patch` takes activations from, one for each in `base`.
+        other: the boards that `Patch` takes activations from, one for each in `base`, or their
+            planes.
         batch_size: runs in one batch; by default `rows_at_once(network)`.
         share: False computes every run from its planes on, to compare with.
         fused: False runs every ONNX node by itself, to compare with.
@@ -91,10 +95,10 @@ def run(
         ValueError: if a site has no such axis, an action does not suit it, `Patch` has nothing to
             take from, a change has no influence on the outputs, or a batch would be empty.
     """
-    unchanged = Unchanged(
+    runs = BaseRuns(
         network, base, jobs, other=other, share=share, fused=fused, places=places, outputs=False
     )
-    return unchanged.run(jobs, batch_size=batch_size)
+    return runs.changed(jobs, batch_size=batch_size)
 
 
 def rows_at_once(network: Network) -> int:
@@ -112,27 +116,24 @@ def rows_at_once(network: Network) -> int:
     return int(max(16, min(512, (160 << 20) // bytes_each, (31 << 20) // max(1, scores))))
 
 
-def mean(
-    network: Network, planes: Float[Tensor, "board plane rank file"], site: str
-) -> Float[Tensor, "*axes"]:
+def mean(network: Network, boards: Inputs, site: str) -> Float[Tensor, "*axes"]:
     """The mean of an activation over boards, to be written with `Write` (mean ablation)."""
-    return network.run(planes, [site])[site].mean(dim=0)
+    return network.run(boards, [site])[site].mean(dim=0)
 
 
-def resample(
-    network: Network, planes: Float[Tensor, "board plane rank file"], site: str, *, seed: int
-) -> Float[Tensor, "*axes"]:
+def resample(network: Network, boards: Inputs, site: str, *, seed: int) -> Float[Tensor, "*axes"]:
     """An activation in one of some boards, to be written with `Write` (resample ablation).
 
     Args:
         network: the network.
-        planes: of the boards.
+        boards: boards or their planes.
         site: the activation's name.
         seed: of the draw; the same seed and number of boards draw the same board at every site.
 
     Raises:
         ValueError: if there are no boards.
     """
+    planes = network.planes(boards)
     if not len(planes):
         raise ValueError(f"no boards to draw {site} from: give at least one")
     drawn = random.Random(seed).randrange(len(planes))
@@ -155,7 +156,7 @@ def _no_outputs(network: Network) -> RunOutputs:
 # -- runs -----------------------------------------------------------------------------------------
 
 
-class Unchanged:
+class BaseRuns:
     """Boards run once without changes: what that gives, and all that changed runs start from.
 
     Args:
@@ -179,15 +180,17 @@ class Unchanged:
     def __init__(
         self,
         network: Network,
-        base: Float[Tensor, "board plane rank file"],
+        base: Inputs,
         jobs: Sequence[Job],
         *,
-        other: Float[Tensor, "partner plane rank file"] | None = None,
+        other: Inputs | None = None,
         share: bool = True,
         fused: bool = True,
         places: Places | None = None,
         outputs: bool = True,
     ) -> None:
+        base = network.planes(base)
+        other = None if other is None else network.planes(other)
         if other is not None and other.shape != base.shape:
             raise ValueError(
                 f"{base.shape[0]} boards and {other.shape[0]} partners: give one partner for each "
@@ -196,13 +199,14 @@ class Unchanged:
         self._network, self._places, self._fused = network, places or Places(network), fused
         self._boards, self._can_patch = base.shape[0], other is not None
         self._outputs = _output_tensors(network)
+        self._given: dict[str, str] = {}  # the site's name in an intervention, by its tensor
         graph = network.graph
         self._starts: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
         wanted = set(self._outputs) if outputs else set()
         patched = set(wanted)
         for changed in self._groups(jobs):
             roots = _roots(network, changed)
-            kept = graph.boundary(roots, self._outputs) if changed else ()
+            kept = self._kept(roots) if changed else ()
             if not share or not changed:
                 roots, kept = (), (graph.inputs[0],)
             self._starts[changed] = (roots, kept)
@@ -213,7 +217,7 @@ class Unchanged:
         self.base = self._read_outputs(self._base) if outputs else None
         self.other = self._read_outputs(self._other) if outputs and other is not None else None
 
-    def run(self, jobs: Sequence[Job], *, batch_size: int | None = None) -> RunOutputs:
+    def changed(self, jobs: Sequence[Job], *, batch_size: int | None = None) -> RunOutputs:
         """The outputs of changed runs of these boards.
 
         Args:
@@ -225,13 +229,14 @@ class Unchanged:
             raise ValueError(f"{size} runs in one batch: take at least 1")
         result: dict[str, Tensor] = {}
         for changed, indices in self._groups(jobs).items():
-            for start in range(0, len(indices), size):
-                chosen = indices[start : start + size]
-                found = self._run_batch(changed, [jobs[index] for index in chosen])
+            batches = self._network.batches.run(
+                len(indices), size, partial(self._run_batch, changed, jobs, indices), what="runs"
+            )
+            for batch, found in batches:
                 for name, value in found.items():
                     if name not in result:
                         result[name] = torch.empty((len(jobs), *value.shape[1:]))
-                    result[name][chosen] = value.float().cpu()
+                    result[name][indices[batch]] = value
         return self._read_outputs(result)
 
     def taken(self, site: str) -> Float[Tensor, "*axes"]:
@@ -250,10 +255,21 @@ class Unchanged:
             groups[changed[id(job.interventions)]].append(index)
         return groups
 
+    def _kept(self, roots: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return self._network.graph.boundary(roots, self._outputs)
+        except NoInfluenceError as error:
+            name = self._given[error.tensor]
+            raise NoInfluenceError(
+                f"changing {name!r} has no influence on policy or value", tensor=error.tensor
+            ) from None
+
     def _changed(self, interventions: Sequence[Intervention]) -> tuple[str, ...]:
         if not self._can_patch and any(isinstance(c.action, Patch) for c in interventions):
             raise ValueError("Patch takes activations from the other boards, and none were given")
-        tensors = {self._places.site(change.site).tensor for change in interventions}
+        sites = {self._places.site(change.site).tensor: change.site for change in interventions}
+        self._given.update(sites)
+        tensors = set(sites)
         if len(tensors) < 2:
             return tuple(tensors)
         return tuple(name for name in self._network.graph.tensors if name in tensors)
@@ -263,7 +279,20 @@ class Unchanged:
         if not self._boards or not wanted:
             return {}
         names = [name for name in graph.tensors if name in wanted]
-        return graph.run({graph.inputs[0]: planes}, names, fused=self._fused)
+        parts = [
+            part
+            for _, part in self._network.batches.run(
+                len(planes),
+                len(planes),
+                lambda boards: graph.run(
+                    {graph.inputs[0]: planes[boards]}, names, fused=self._fused
+                ),
+                what="boards",
+            )
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return {name: torch.cat([part[name] for part in parts]) for name in names}
 
     def _read_outputs(self, found: Mapping[str, Tensor]) -> RunOutputs:
         if not found:
@@ -271,14 +300,23 @@ class Unchanged:
         values = [found[name].float().cpu() for name in self._outputs]
         return RunOutputs(logits=values[0], value=values[1] if len(values) > 1 else None)
 
-    def _run_batch(self, changed: tuple[str, ...], jobs: Sequence[Job]) -> dict[str, Tensor]:
+    def _run_batch(
+        self,
+        changed: tuple[str, ...],
+        all_jobs: Sequence[Job],
+        indices: Sequence[int],
+        batch: slice,
+    ) -> dict[str, Tensor]:
+        """What the jobs at some of the indices give, on the CPU."""
+        jobs = [all_jobs[index] for index in indices[batch]]
         roots, kept = self._starts[changed]
         boards = torch.tensor([job.board for job in jobs], device=self._network.device)
         edits = {edit.site.tensor: edit for edit in self._edits(jobs, boards)}
         feeds = {name: self._rows(self._base[name], boards) for name in (*roots, *kept)}
         for name in roots:  # gathered for this batch alone, so they can be changed in place
             feeds[name] = edits.pop(name).in_place(feeds[name])
-        return self._network.graph.run(feeds, self._outputs, edits=edits, fused=self._fused)
+        found = self._network.graph.run(feeds, self._outputs, edits=edits, fused=self._fused)
+        return {name: value.float().cpu() for name, value in found.items()}
 
     def _rows(self, value: Tensor, boards: Tensor) -> Tensor:
         """The part of each row's board."""

@@ -23,6 +23,7 @@ import onnx
 
 from leela_probe.files import unpacking
 from leela_probe.files.workers import cores
+from leela_probe.networks import batches
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
@@ -73,6 +74,7 @@ class Runtime:
             outputs: the names of what is asked for.
 
         Raises:
+            MemoryError: if memory does not suffice.
             ValueError: if onnxruntime fails.
         """
         boards = len(next(iter(feeds.values())))
@@ -96,7 +98,8 @@ class Runtime:
         try:
             return list(self._session.run(list(outputs), dict(feeds)))
         except Exception as error:
-            raise ValueError(f"{self._path} fails in onnxruntime: {_reason(error)}") from error
+            kind = MemoryError if batches.says_out_of_memory(error) else ValueError
+            raise kind(f"{self._path} fails in onnxruntime: {_reason(error)}") from error
 
 
 def run_file(path: Path, planes: np.ndarray, outputs: Sequence[str]) -> list[np.ndarray] | None:

@@ -24,9 +24,21 @@ from leela_probe.torch_onnx.fusion import fuse
 from leela_probe.torch_onnx.operators import Node, Step, bind
 from leela_probe.torch_onnx.plain_models import plain
 
-__all__ = ["Edit", "Graph"]
+__all__ = ["Edit", "Graph", "NoInfluenceError"]
 
 Edit = Callable[[Tensor], Tensor]
+
+
+class NoInfluenceError(ValueError):
+    """A change to a tensor on which nothing that is wanted depends.
+
+    Attributes:
+        tensor: its name.
+    """
+
+    def __init__(self, message: str, *, tensor: str) -> None:
+        super().__init__(message)
+        self.tensor = tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +105,10 @@ class Graph:
             return torch.from_numpy(array.copy())
         return torch.from_numpy(array.astype(np.float32)).to(self.device, self.dtype)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the plans, which hold functions and are made when they are needed."""
+        return {**self.__dict__, "_plans": {}}
+
     @property
     def tensors(self) -> tuple[str, ...]:
         """Names of all tensors that can be read: inputs first, then in the order of computing."""
@@ -118,8 +134,8 @@ class Graph:
 
         Raises:
             KeyError: if a name is no tensor of this graph.
-            ValueError: if the outputs need an input that was not fed, or if an edit has no
-                influence on them and so would never happen.
+            ValueError: if the outputs need an input that was not fed.
+            NoInfluenceError: if an edit has no influence on them and so would never happen.
         """
         edits = edits or {}
         plan = self._plan(frozenset(feeds), tuple(outputs), frozenset(edits), fused)
@@ -147,7 +163,7 @@ class Graph:
 
         Raises:
             KeyError: if a name is no tensor of this graph.
-            ValueError: if a changed tensor has no influence on the outputs.
+            NoInfluenceError: if a changed tensor has no influence on the outputs.
         """
         key = (tuple(changed), tuple(outputs))
         if key not in self._boundaries:
@@ -161,7 +177,9 @@ class Graph:
         used = {name for node in needed for name in node.inputs} | set(outputs)
         for name in changed:
             if name not in used:
-                raise ValueError(f"changing {name!r} has no influence on {', '.join(outputs)}")
+                raise NoInfluenceError(
+                    f"changing {name!r} has no influence on {', '.join(outputs)}", tensor=name
+                )
         # a node upstream of the change is not run again: what it gives is taken from before
         rerun = [node for node in needed if downstream.intersection(node.outputs)]
         wanted = {name for node in rerun for name in node.inputs} | set(outputs)
@@ -223,9 +241,10 @@ class Graph:
         made = {name for node in needed for name in node.outputs}
         for name in sorted(edited):
             if name not in used or name not in made | fed:
-                raise ValueError(
+                raise NoInfluenceError(
                     f"the edit of {name!r} would never happen: {', '.join(outputs)} "
-                    "can be computed without it"
+                    "can be computed without it",
+                    tensor=name,
                 )
         keep = set(outputs) | edited | fed
         steps = (

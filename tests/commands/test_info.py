@@ -44,7 +44,7 @@ def test_facts_about_a_network_fit_with_nothing_broken(network):
     assert max(map(len, lines)) <= 80
     assert any(line.split()[-1] == net.sha256 for line in lines)
     assert any("4 (canonical_hectoplies)" in line for line in lines)
-    assert any(f"{net.parameters:,}" in line for line in lines)
+    assert any(f"{net.parameter_count:,}" in line for line in lines)
 
 
 @pytest.mark.parametrize(
