@@ -198,14 +198,18 @@ static inline int add_pawn(Move *moves, int n, int from, int to) {
     return n;
 }
 
-/* All legal moves; with `one_will_do` it stops as soon as there is one. */
-static int legal(const Position *p, Move *moves, int one_will_do) {
+/* Legal moves, with `one_will_do` only the first. With `aims`, of each piece, only moves to such
+   squares, of the men `anywhere` all, and whatever promotes, castles or takes en passant. */
+static inline int legal_aimed(const Position *p, Move *moves, int one_will_do, const u64 *aims,
+                              u64 anywhere) {
     const u64 own = p->men[OWN], their = p->men[THEIR], occupied = own | their;
     const int king = king_of(p, OWN);
     const u64 checkers = attackers(p, THEIR, king, occupied);
     int n = 0;
-    for (u64 to = king_reach[king] & ~own; to;) {
-        int square = take(&to);
+    u64 steps = king_reach[king] & ~own;
+    if (aims && !(anywhere & BIT(king))) steps = 0;
+    while (steps) {
+        int square = take(&steps);
         if (attackers(p, THEIR, square, occupied ^ BIT(king))) continue;
         moves[n++] = move_of(king, square, KING);
         if (one_will_do) return n;
@@ -218,6 +222,7 @@ static int legal(const Position *p, Move *moves, int one_will_do) {
             int from = take(&men);
             u64 to = reach(piece, from, occupied) & allowed & ~own;
             if (pinned & BIT(from)) to &= line[king][from];
+            if (aims && !(anywhere & BIT(from))) to &= aims[piece];
             if (to && one_will_do) return 1;
             while (to) moves[n++] = move_of(from, take(&to), piece);
         }
@@ -228,6 +233,7 @@ static int legal(const Position *p, Move *moves, int one_will_do) {
         to |= pawns_up(BIT(from)) & their;
         to &= allowed;
         if (pinned & BIT(from)) to &= line[king][from];
+        if (aims && !(anywhere & BIT(from))) to &= aims[PAWN] | ENDS;
         if (to && one_will_do) return 1;
         while (to) n = add_pawn(moves, n, from, take(&to));
     }
@@ -253,6 +259,11 @@ static int legal(const Position *p, Move *moves, int one_will_do) {
             moves[n++] = move_of(4, 2, KING) | CASTLING;
     }
     return n;
+}
+
+/* All legal moves; with `one_will_do` it stops as soon as there is one. */
+static int legal(const Position *p, Move *moves, int one_will_do) {
+    return legal_aimed(p, moves, one_will_do, 0, 0);
 }
 
 /* The position after a move, seen by the other side. */
@@ -296,7 +307,7 @@ static int mates_in_one(const Position *p, Move *mates, int one_will_do) {
     const u64 opening = screens(p, OWN, king, p->men[OWN]);
     Move moves[ALL_MOVES], replies[ALL_MOVES];
     int found = 0;
-    const int n = legal(p, moves, 0);
+    const int n = legal_aimed(p, moves, 0, checks, opening);
     for (int i = 0; i < n; i++) {
         const int from = from_of(moves[i]), to = to_of(moves[i]);
         int sure = (checks[after_of(moves[i])] & BIT(to)) != 0 ||
