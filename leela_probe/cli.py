@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from itertools import takewhile
 from typing import Annotated
 
@@ -69,6 +70,7 @@ app = registration.application(
 def main() -> None:
     """Runs the command line and ends the program."""
     signal.signal(signal.SIGTERM, _terminate)
+    warnings.showwarning = _warn
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show ends nothing
             stream.reconfigure(errors="backslashreplace")
@@ -82,6 +84,10 @@ def main() -> None:
             traceback.print_exc()
         print(f"leela-probe: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _warn(message: Warning | str, *place: object, **where: object) -> None:
+    print(f"leela-probe: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -48,7 +48,9 @@ Facts = Callable[[Iterator[pyarrow.Table]], Mapping[str, object]]
 FINGERPRINT, BESIDE = b"fingerprint", b"beside"
 _BESIDE, _KEPT = "beside-", "kept-"
 _BEGUN = ("manifest.json", "plan.json")  # what an unfinished run is of, the later one first
+_COMPLETE = {"output", "rows", "counts"}  # what the manifest of a finished table has
 _DIGEST = hashlib.sha256().digest_size
+_Stamps = tuple[tuple[str, tuple[int, int, int]], ...]
 
 
 class PlanChangedError(ValueError):
@@ -188,7 +190,7 @@ class Stage:
         self._rows = 0
         self._done = 0
         self._parts = 0
-        self._beside: dict[str, tuple[int, int, int]] = {}
+        self._beside: dict[str, tuple[_Stamps, str]] = {}
         self._files = {key: bundled.resolve(file) for key, file in inputs.items()}
         self._refuse_inputs()
         self._stamps = {key: disk.stamp(file) for key, file in self._files.items()}
@@ -266,14 +268,15 @@ class Stage:
         except DamagedError as error:
             refusal = error
         ours = earlier is not None and not changes
-        if ours and self._is_assembled and self._can_be_placed():
+        if ours and self._is_assembled:
+            self._drop_what_is_damaged()
             return
         try:
             self._reused = self._finished_before()
         except (PlanChangedError, FileExistsError, DamagedError) as error:
             refusal = refusal or self._with_begun(error, ours)
         if self._reused is not None:
-            if ours or self._overwrite or not self._something_is_kept:
+            if earlier is None or ours or self._overwrite or not self._something_is_kept:
                 self._remove()
             self._let_go()
             return
@@ -320,7 +323,7 @@ class Stage:
             )
         try:
             manifest = manifests.read(manifest_path(self.path))
-            if "output" not in manifest:
+            if not manifest.keys() >= _COMPLETE:
                 raise DamagedError(f"{str(manifest_path(self.path))!r} is not that of a table")
             earlier = {key: manifest.get(key) for key in self._plan}
             changes = list(manifests.differences(earlier, self._plan))
@@ -340,9 +343,9 @@ class Stage:
         return self._finished(manifest, reused=True)
 
     def _check_beside(self, path: Path, digest: str) -> None:
-        if not path.is_file():
+        if not path.exists():
             raise DamagedError(f"{str(path)!r} is missing, which belongs to {self.path.name!r}")
-        if disk.sha256(path) != digest:
+        if _digest(path) != digest:
             raise DamagedError(
                 f"{str(path)!r} does not belong to {self.path.name!r} or is damaged: its SHA-256 "
                 f"is not {digest}"
@@ -376,8 +379,8 @@ class Stage:
     def _is_assembled(self) -> bool:
         return (self._partial / "manifest.json").exists()
 
-    def _can_be_placed(self) -> bool:
-        """Whether table and what goes beside it are whole; if not, they are to be made again."""
+    def _drop_what_is_damaged(self) -> None:
+        """Forget that the parts were joined, if the table or what goes beside it is not whole."""
         manifest = manifests.read(self._partial / "manifest.json", sealed=True)
         try:
             self._check_assembled(manifest)
@@ -387,16 +390,17 @@ class Stage:
             (self._partial / "manifest.json").unlink()
             if not (self._partial / "plan.json").exists():
                 self._write_manifest("plan.json", self._plan)
-            return False
-        return True
 
     def _check_assembled(self, manifest: Mapping[str, Any]) -> None:
+        if not manifest.keys() >= _COMPLETE:
+            raise DamagedError(f"{str(self._partial / 'manifest.json')!r} is not that of a table")
         table = self._table if self._table.exists() else self.path
         if not table.exists():
             raise DamagedError(f"{str(table)!r} is gone")
         if disk.sha256(table) != manifest["output"]["sha256"]:
             raise DamagedError(f"{str(table)!r} is damaged")
-        for name, digest in manifest.get("beside", {}).items():
+        beside = manifest.get("beside", {}) | manifest.get("folders_beside", {})
+        for name, digest in beside.items():
             made = self.beside(name)
             self._check_beside(made if made.exists() else self.path.with_name(name), digest)
 
@@ -492,8 +496,7 @@ class Stage:
         """Where to write what shall lie beside the table under a name: a file or a folder.
 
         It is moved there with the table, in place of an earlier one, and dropped where the parts
-        are. The manifest has the SHA-256 of files. Write it before the part is added that it
-        belongs to.
+        are. The manifest has its checksum. Write it before the part is added that it belongs to.
         """
         return self._partial / f"{_BESIDE}{name}"
 
@@ -524,21 +527,21 @@ class Stage:
             return False
         for name, digest in json.loads(facts[BESIDE]).items():
             made = self.beside(name)
-            if not made.is_file() or disk.sha256(made) != digest:
+            if not made.exists() or _digest(made) != digest:
                 self._warn(f"{str(made)!r} is missing or damaged")
                 return False
-            self._beside[name] = disk.stamp(made)
+            self._beside[name] = _stamps(made), digest
         self._count(part)
         return True
 
     def _new_beside(self) -> dict[str, str]:
-        """The SHA-256 of files beside the table that are new or changed since the last part."""
+        """Checksums of what goes beside the table, new or changed since the last part."""
         new = {}
         for made in sorted(self._partial.glob(f"{_BESIDE}*")):
-            name = made.name.removeprefix(_BESIDE)
-            if made.is_file() and self._beside.get(name) != disk.stamp(made):
-                new[name] = disk.sha256(made)
-                self._beside[name] = disk.stamp(made)
+            name, stamps = made.name.removeprefix(_BESIDE), _stamps(made)
+            if name not in self._beside or self._beside[name][0] != stamps:
+                new[name] = _digest(made)
+                self._beside[name] = stamps, new[name]
         return new
 
     def _write_checked(self, name: str, content: bytes | memoryview) -> None:
@@ -634,13 +637,15 @@ class Stage:
             "rows": self._rows,
             "counts": self.counts,
         }
-        beside = {
-            made.name.removeprefix(_BESIDE): disk.sha256(made)
-            for made in sorted(self._partial.glob(f"{_BESIDE}*"))
-            if made.is_file()
-        }
-        if beside:
-            manifest["beside"] = beside
+        self._new_beside()
+        for kind, is_kind in (("beside", Path.is_file), ("folders_beside", Path.is_dir)):
+            sums = {
+                name: digest
+                for name, (_, digest) in sorted(self._beside.items())
+                if is_kind(self.beside(name))
+            }
+            if sums:
+                manifest[kind] = sums
         if facts is not None:
             manifest["facts"] = dict(facts(tables.joined(self._finished_parts())))
         self._write_manifest("manifest.json", manifest)
@@ -704,6 +709,22 @@ class Stage:
 
 def _table_in(content: memoryview) -> pyarrow.Table:
     return pyarrow.feather.read_table(pyarrow.BufferReader(content), memory_map=False)
+
+
+def _files_in(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _stamps(path: Path) -> _Stamps:
+    return tuple((str(file.relative_to(path)), disk.stamp(file)) for file in _files_in(path))
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file, or of the names and SHA-256 of all files in a folder."""
+    if path.is_file():
+        return disk.sha256(path)
+    sums = [[file.relative_to(path).as_posix(), disk.sha256(file)] for file in _files_in(path)]
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 
 
 def _plain(value: Mapping[str, object]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 from crash_points import Crash, crash_at
 
-from leela_probe.files import progress_display, store
+from leela_probe.files import manifests, progress_display, store
 from leela_probe.files.manifests import DamagedError
 from leela_probe.files.store import (
     ChangedInputError,
@@ -475,3 +475,180 @@ def test_a_bar_goes_away_when_a_stage_is_interrupted(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop_after=2)
     assert terminal.getvalue().rstrip().endswith("\x1b[2K")
+
+
+# Finished, damaged
+
+
+def test_a_stage_that_is_finished_with_the_same_plan_is_reused(tmp_path):
+    finished, _ = run(tmp_path, beside="notes", networks={"strong": {"dtype": "float32"}})
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again, worked = run(
+        tmp_path, beside="other", networks={"strong": {"dtype": "float32"}}, overwrite=True
+    )
+    assert worked == []
+    assert again.reused
+    assert not finished.reused
+    assert (again.rows, again.counts, again.path) == (finished.rows, finished.counts, finished.path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_another_network_is_another_plan(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2, networks={"strong": {"dtype": "float32", "no_history": False}})
+    other = {"strong": {"dtype": "float32", "no_history": True}}
+    with pytest.raises(PlanChangedError, match=r"networks\.strong\.no_history was false and is tr"):
+        run(tmp_path, networks=other)
+    _, worked = run(tmp_path, networks=other, overwrite=True)
+    assert worked == list(range(7))
+    with pytest.raises(PlanChangedError, match=r"is finished, .* networks\.strong was .* is null"):
+        run(tmp_path)
+
+
+def test_a_file_that_no_stage_has_made_is_not_replaced(tmp_path):
+    (tmp_path / "out.csv").write_text("precious")
+    with pytest.raises(FileExistsError, match=r"out\.csv' exists already, without a manifest"):
+        run(tmp_path, ending=".csv")
+    assert (tmp_path / "out.csv").read_text() == "precious"
+    run(tmp_path, ending=".csv", overwrite=True)
+
+
+def test_what_belongs_to_a_finished_table_is_checked_with_it(tmp_path):
+    run(tmp_path, beside="notes")
+    (tmp_path / "notes.txt").write_text("other")
+    with pytest.raises(DamagedError, match=r"notes\.txt' does not belong to 'out\.parquet'"):
+        run(tmp_path, beside="notes")
+    (tmp_path / "notes.txt").unlink()
+    with pytest.raises(DamagedError, match=r"notes\.txt' is missing, which belongs to"):
+        run(tmp_path, beside="notes")
+    run(tmp_path, beside="notes", overwrite=True)
+    assert notes(tmp_path) == ["notes", "notes"]
+
+
+def test_every_flipped_bit_of_a_part_is_noticed(tmp_path, expected):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    part = store.partial_path(tmp_path / "out.parquet") / "part-000001.arrow"
+    whole = part.read_bytes()
+    for place in range(0, len(whole), len(whole) // 12):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        part.write_bytes(content)
+        with (
+            pytest.warns(DamagedWarning, match=r"part-000001\.arrow' is damaged"),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            run(tmp_path, stop_after=1)
+        assert part.read_bytes() == whole
+    run(tmp_path)
+    assert files(tmp_path) == expected[".parquet"]
+
+
+def test_a_part_damaged_while_the_program_runs_is_not_joined(tmp_path, expected):
+    part = store.partial_path(tmp_path / "out.parquet") / "part-000003.arrow"
+
+    def damage(done, total, counts):
+        if done == ROWS:
+            part.write_bytes(part.read_bytes()[:-1] + b"?")
+
+    with (
+        pytest.warns(DamagedWarning, match="is damaged"),
+        pytest.raises(DamagedError, match=r"part-000003\.arrow' was damaged .*Run again"),
+    ):
+        run(tmp_path, progress=damage)
+    with pytest.warns(DamagedWarning, match=r"part-000003\.arrow' is damaged"):
+        _, worked = run(tmp_path)
+    assert worked == [3]
+    assert files(tmp_path) == expected[".parquet"]
+
+
+@pytest.mark.parametrize("harm", ["gone", "flipped"])
+def test_a_table_that_is_not_whole_in_its_place_is_joined_again(
+    tmp_path, expected, monkeypatch, harm
+):
+    def harmed(stage):
+        if harm == "gone":
+            stage.path.unlink()
+        else:
+            stage.path.write_bytes(stage.path.read_bytes()[:-1] + b"?")
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Stage, "_remove", harmed)
+        patch.setattr(store.Stage, "_leave", store.Stage._let_go)
+        with pytest.raises(Crash):
+            run(tmp_path)
+    with pytest.warns(DamagedWarning, match=r"out\.parquet' is (gone|damaged): it is made again"):
+        _, worked = run(tmp_path)
+    assert worked == []
+    assert files(tmp_path) == expected[".parquet"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b"[]", b"{}", b"\xff", b"{", b'"text"', b"[" * 9999]
+)
+@pytest.mark.parametrize("name", ["plan.json", "manifest.json"])
+def test_a_damaged_plan_is_named_with_the_way_out(tmp_path, expected, content, name):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=2)
+    (store.partial_path(tmp_path / "out.parquet") / name).write_bytes(content)
+    with pytest.raises(DamagedError, match=rf"{name}' is damaged: .* overwritten, or delete"):
+        run(tmp_path)
+    run(tmp_path, overwrite=True)
+    assert files(tmp_path) == expected[".parquet"]
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"\xff", b'{"stage": "squares"}'])
+def test_a_damaged_manifest_of_a_finished_table_is_named(tmp_path, expected, content):
+    finished, _ = run(tmp_path)
+    finished.manifest_path.write_bytes(content)
+    with pytest.raises(DamagedError, match=r"out\.parquet\.manifest\.json'.* make it anew$"):
+        run(tmp_path)
+    run(tmp_path, overwrite=True)
+    assert files(tmp_path) == expected[".parquet"]
+
+
+def test_an_input_that_is_not_what_its_manifest_says_is_refused(tmp_path):
+    run(tmp_path, ending=".csv")
+    with (tmp_path / "out.csv").open("a") as file:
+        file.write("4,even\n")
+    with pytest.raises(DamagedError, match=r"out\.csv' is damaged: .* delete the manifest"):
+        store.Stage(
+            tmp_path / "next.csv", name="next", inputs={"rows": tmp_path / "out.csv"}, options={},
+            schema=SCHEMA, verdicts=(),
+        )  # fmt: skip
+
+
+def test_an_output_through_a_link_goes_where_the_link_points(tmp_path, expected):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out.parquet").symlink_to(tmp_path / "there" / "out.parquet")
+    finished, _ = run(tmp_path)
+    assert (tmp_path / "out.parquet").is_symlink()
+    assert finished.path == (tmp_path / "there" / "out.parquet").resolve()
+    assert manifests.manifest_path(tmp_path / "out.parquet") == finished.manifest_path
+    made = {
+        name: content for name, content in expected[".parquet"].items() if name != "numbers.txt"
+    }
+    assert files(tmp_path / "there") == made
+
+
+def test_intermediate_results_are_kept_until_the_stage_is_finished(tmp_path):
+    keywords = {
+        "name": "kept",
+        "inputs": {},
+        "options": {},
+        "schema": SCHEMA,
+        "verdicts": ("even",),
+    }
+    out = tmp_path / "out.csv"
+    with store.Stage(out, **keywords) as stage:
+        assert stage.kept("sums") is None
+        stage.keep("sums", b"content")
+    (kept,) = store.partial_path(out).glob("kept-*")
+    with store.Stage(out, **keywords) as stage:
+        assert stage.kept("sums") == b"content"
+        kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+        with pytest.warns(DamagedWarning, match="kept-sums' is damaged"):
+            assert stage.kept("sums") is None
+        stage.finish()
+    assert not store.partial_path(out).exists()
