@@ -32,7 +32,8 @@ CHAPTERS = {
     "Experiments": [
         "sweeps", "Sweep", "SweepPoint", "measure", "Settings", "sweep", "estimate_effects",
         "screen", "ScreenSettings",
-        "read_effects", "attention", "probe", "ProbeSettings", "Recipe", "probe_accuracy",
+        "read_effects",
+        "recovered", "attention", "probe", "ProbeSettings", "Recipe", "probe_accuracy",
     ],
     "Statistics": ["summarise", "compare", "significance", "split_halves", "percentile_curves"],
     "Figures": ["plot", "draw_board", "draw_effects"],

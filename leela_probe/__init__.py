@@ -58,6 +58,7 @@ __all__ = [
     "read_effects",
     "read_pairs",
     "read_puzzles",
+    "recovered",
     "screen",
     "significance",
     "split_halves",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from leela_probe.experiments import sweeps
     from leela_probe.experiments.attention_reading import measure as attention
     from leela_probe.experiments.effect_tables import read as read_effects
+    from leela_probe.experiments.effect_tables import recovered
     from leela_probe.experiments.effects import Settings, measure, sweep
     from leela_probe.experiments.plotting import plot
     from leela_probe.experiments.screen import Settings as ScreenSettings
@@ -165,6 +167,7 @@ else:
         "screen": "experiments.screen.verify",
         "ScreenSettings": "experiments.screen.Settings",
         "read_effects": "experiments.effect_tables.read",
+        "recovered": "experiments.effect_tables.recovered",
         "attention": "experiments.attention_reading.measure",
         "probe": "probing.stage.probe",
         "ProbeSettings": "probing.stage.Settings",

@@ -22,7 +22,7 @@ NAMES = {
     "read_puzzles", "Puzzle", "filter", "Criteria", "corrupt", "Search", "read_pairs", "Pair",
     "sweeps", "Sweep", "SweepPoint", "measure", "Settings", "sweep", "estimate_effects",
     "screen", "ScreenSettings",
-    "read_effects", "attention", "probe", "ProbeSettings", "Recipe", "probe_accuracy",
+    "read_effects", "recovered", "attention", "probe", "ProbeSettings", "Recipe", "probe_accuracy",
     "summarise", "compare", "significance", "split_halves", "percentile_curves",
     "plot", "draw_board", "draw_effects",
     "planted_network", "planted_puzzles", "known_networks", "calibrate",

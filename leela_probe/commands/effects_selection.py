@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 import pyarrow
 
-from leela_probe.experiments import categories, effect_figures, effect_tables
+from leela_probe.experiments import effect_figures, effect_tables
 from leela_probe.files import manifests, tables
+from leela_probe.statistics import overlaps
 
 __all__ = [
     "at_one_place",
@@ -105,14 +106,14 @@ def names_differing_targets(patterns: pd.Series) -> pd.Series:
 
 
 def by_category(
-    table: pd.DataFrame, *, prioritised: bool = False, only: Sequence[str] | None = None
+    table: pd.DataFrame, *, overlapping: bool = False, only: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """The rows with one category each.
 
     Args:
         table: of `read`.
-        prioritised: every square counts once, as what it is first of corrupted, first target,
-            third target; else a square that is several things counts as each of them.
+        overlapping: a square that is several things counts as each of them; else once, as what it
+            is first of corrupted, first target, third target.
         only: keep these categories.
 
     Raises:
@@ -124,7 +125,7 @@ def by_category(
             f"they have no category: {_sweeps(table)} is not a sweep over squares"
         )
     plain = table.assign(category=table["category"].astype(object))
-    found = categories.prioritise(plain) if prioritised else categories.explode(plain)
+    found = overlaps.explode(plain) if overlapping else overlaps.prioritise(plain)
     if only is None:
         return found
     kept = found[found["category"].isin(list(only))].reset_index(drop=True)
@@ -133,7 +134,7 @@ def by_category(
     return kept
 
 
-def called(table: pd.DataFrame, name: str, *, prioritised: bool = False) -> pd.DataFrame:
+def called(table: pd.DataFrame, name: str, *, overlapping: bool = False) -> pd.DataFrame:
     """The rows of what a name stands for: a label, a head such as 12.12, or a category.
 
     Raises:
@@ -149,11 +150,11 @@ def called(table: pd.DataFrame, name: str, *, prioritised: bool = False) -> pd.D
             return found
     named: list[str] = []
     if table["category"].notna().all():
-        exploded = by_category(table, prioritised=prioritised)
-        found = exploded[exploded["category"] == name]
+        single = by_category(table, overlapping=overlapping)
+        found = single[single["category"] == name]
         if not found.empty:
             return found
-        named = _values(exploded["category"])
+        named = _values(single["category"])
     heads = [f"{layer}.{h}" for layer, h in _pairs_of(table, "layer", "head")]
     raise ValueError(
         f"nothing in the table is called {name!r}: it has {_some([*labels, *named, *heads])}"
@@ -251,7 +252,12 @@ def heading(path: str | Path, table: pd.DataFrame, *, extra: Iterable[str] = ())
         if network:
             said.append(re.sub(r"\.(pb\.gz|pb|onnx)$", "", network))
     said.append(" ".join([_sweeps(table), *_details(options)]))
-    said.append(", ".join(_values(table["direction"])))
+    said.append(
+        ", ".join(
+            effect_tables.DIRECTION_TITLES.get(direction, direction)
+            for direction in _values(table["direction"])
+        )
+    )
     return " · ".join([*said, *extra])
 
 
@@ -325,9 +331,7 @@ def _answering(table: pd.DataFrame, column: str, values: Sequence[str]) -> pd.Da
             ) from None
     elif column == "category":
         wanted = set(values)
-        split = {
-            text: set(str(text).split(categories.SEPARATOR)) for text in table[column].unique()
-        }
+        split = {text: set(str(text).split(overlaps.SEPARATOR)) for text in table[column].unique()}
         chosen = table[column].map({text: bool(names & wanted) for text, names in split.items()})
         chosen = chosen.fillna(False).astype(bool)
     elif column == "mate":

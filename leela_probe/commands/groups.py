@@ -485,5 +485,5 @@ class RowOptions:
         from leela_probe.commands import effects_selection
 
         return effects_selection.by_category(
-            rows, prioritised=not self.overlapping, only=self.conditions().get("category")
+            rows, overlapping=self.overlapping, only=self.conditions().get("category")
         )

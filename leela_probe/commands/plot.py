@@ -348,7 +348,7 @@ def target_patterns(
 
     taken = rows.read(effects)
     if of is not None:
-        place = effects_selection.called(taken, of, prioritised=not rows.overlapping)
+        place = effects_selection.called(taken, of, overlapping=rows.overlapping)
     else:
         place = rows.by_category(taken) if "category" in rows.conditions() else taken
     of_puzzles = effects_selection.at_one_place(place, squares=squares)
@@ -389,7 +389,7 @@ def scatter(
     taken = rows.read(effects)
     sides = [
         effects_selection.at_one_place(
-            effects_selection.called(taken, name, prioritised=not rows.overlapping),
+            effects_selection.called(taken, name, overlapping=rows.overlapping),
             squares=squares,
         )
         for name in (first, second)

@@ -302,7 +302,7 @@ def paired(
     effects = rows.read(table.effects)
     unit, what = effects_selection.unit(effects)
     sides = [
-        effects_selection.called(effects, name, prioritised=not rows.overlapping)
+        effects_selection.called(effects, name, overlapping=rows.overlapping)
         for name in (first, second)
     ]
     layers = sorted(set(sides[0]["layer"].dropna()) & set(sides[1]["layer"].dropna()))

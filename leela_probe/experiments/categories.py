@@ -10,14 +10,13 @@ import zlib
 from collections.abc import Sequence
 
 import chess
-import pandas as pd
 
 from leela_probe.positions.squares import NetSquare, from_board, to_board
 from leela_probe.puzzles.pairs import Pair
+from leela_probe.statistics import overlaps
 
-__all__ = ["OTHER", "SEPARATOR", "explode", "matched_control", "of", "prioritise"]
+__all__ = ["OTHER", "joined", "matched_control", "of"]
 
-SEPARATOR = "+"
 OTHER = "other"
 
 
@@ -56,6 +55,16 @@ def of(
     return {square: tuple(found) or (OTHER,) for square, found in names.items()}
 
 
+def joined(names: Sequence[str]) -> str:
+    """The names of a square as the effects table has them.
+
+    Example:
+        >>> joined(("corrupted", "ply3_target"))
+        'corrupted+ply3_target'
+    """
+    return overlaps.SEPARATOR.join(names)
+
+
 def matched_control(pair: Pair, named: set[NetSquare], *, seed: int = 0) -> NetSquare | None:
     """A square like the third ply's target that has no name; None if there is no third ply.
 
@@ -82,29 +91,3 @@ def matched_control(pair: Pair, named: set[NetSquare], *, seed: int = 0) -> NetS
     distance = {s: abs(chess.square_distance(first, s) - wanted) for s in candidates}
     best = [square for square in candidates if distance[square] == min(distance.values())]
     return best[zlib.crc32(f"{seed} {pair.puzzle_id}".encode()) % len(best)]
-
-
-def explode(table: pd.DataFrame) -> pd.DataFrame:
-    """The effects table with a row for each category of each square: one square feeds several."""
-    return table.assign(category=table["category"].str.split(SEPARATOR)).explode(
-        "category", ignore_index=True
-    )
-
-
-def prioritise(
-    table: pd.DataFrame, order: Sequence[str] = ("corrupted", "ply1_target", "ply3_target")
-) -> pd.DataFrame:
-    """The effects table with one category for each square: the first of `order` that it has.
-
-    A square with none of them keeps its first name.
-    """
-    rank = {name: place for place, name in enumerate(order)}
-
-    def first(names: object) -> object:
-        if not isinstance(names, str):
-            return names
-        parts = names.split(SEPARATOR)
-        return min(parts, key=lambda name: (rank.get(name, len(rank)), parts.index(name)))
-
-    unique = {names: first(names) for names in table["category"].unique()}
-    return table.assign(category=table["category"].map(unique))

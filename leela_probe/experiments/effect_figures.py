@@ -10,10 +10,10 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from leela_probe.experiments import categories
+from leela_probe.experiments.effect_tables import DIRECTION_TITLES
 from leela_probe.figures import drawing, figures
 from leela_probe.positions import board_html
-from leela_probe.statistics import stats
+from leela_probe.statistics import overlaps, stats
 
 __all__ = ["UNITS", "categories_shown", "figure", "html"]
 
@@ -38,18 +38,19 @@ def categories_shown(table: pd.DataFrame) -> list[str]:
     """The categories of squares that a figure shows unless told: known, and of half the puzzles.
 
     Args:
-        table: effects with one category a row, as `categories.explode` makes them.
+        table: effects with one category per row, as `overlaps` makes them.
     """
     puzzles = table.groupby("category", observed=True)["puzzle_id"].nunique()
     half = table["puzzle_id"].nunique() / 2
     return [name for name in _SHOWN if puzzles.get(name, 0) >= half]
 
 
-def figure(table: pd.DataFrame) -> Figure | None:
+def figure(table: pd.DataFrame, *, overlapping: bool = False) -> Figure | None:
     """Layer curves by category of squares, or a map of heads; intervals are resampled by game.
 
     Args:
         table: rows of `effect_tables.SCHEMA`, those of puzzles left out too.
+        overlapping: True counts a square as each of its categories, False once; see `overlaps`.
 
     Returns:
         None for a table without effects, of several sweeps or measures, or of another sweep.
@@ -58,15 +59,17 @@ def figure(table: pd.DataFrame) -> Figure | None:
     if rows.empty or len(rows[["sweep", "direction", "measure", "rank"]].drop_duplicates()) > 1:
         return None
     unit, what = UNITS[rows["measure"].iloc[0]]
+    title = DIRECTION_TITLES.get(rows["direction"].iloc[0])
     deep = rows["layer"].notna() | rows["site"].eq("embedding")
     if rows["category"].notna().all() and deep.all():
-        each = categories.explode(rows.assign(category=rows["category"].astype(object)))
+        plain = rows.assign(category=rows["category"].astype(object))
+        each = overlaps.explode(plain) if overlapping else overlaps.prioritise(plain)
         shown = each[each["category"].isin(categories_shown(each))]
-        return figures.layer_curves(stats.layer_curves(shown), unit=unit, what=what)
+        return figures.layer_curves(stats.layer_curves(shown), unit=unit, what=what, title=title)
     places = rows[["layer", "head", "square", "query", "key", "label"]].notna()
     if places.all().tolist() == [True, True, False, False, False, False]:
         found = stats.summarise(rows, by=["layer", "head"])
-        return figures.head_map(found, unit=unit, what=what)
+        return figures.head_map(found, unit=unit, what=what, title=title)
     return None
 
 

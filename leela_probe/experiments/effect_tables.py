@@ -13,6 +13,7 @@ import pyarrow
 from leela_probe.files import tables
 
 __all__ = [
+    "DIRECTION_TITLES",
     "MEASURED",
     "SCHEMA",
     "VERDICTS",
@@ -20,6 +21,7 @@ __all__ = [
     "measured",
     "pairs_by_verdict",
     "read",
+    "recovered",
     "to_pandas",
 ]
 
@@ -47,10 +49,13 @@ SCHEMA = pyarrow.schema(
         ("clean", _NUMBER),  # the measure in the clean run
         ("corrupted", _NUMBER),  # ... in the corrupted run
         ("changed", _NUMBER),  # ... in the changed run
-        ("effect", _NUMBER),  # base run minus changed run: positive hurts the move
+        ("effect", _NUMBER),  # base run minus changed run: positive hurts, negative restores
     ]
 )
 """The columns of an effects table."""
+
+DIRECTION_TITLES = {"denoising": "denoising: what the clean activations restore (below 0)"}
+"""What figures say above effects whose sign is easily misread."""
 
 _READ = SCHEMA.append(pyarrow.field("estimate", _NUMBER))  # where a screen has chosen places
 _WHAT = "an effects table, as leela-probe patch writes it"
@@ -135,6 +140,30 @@ def pairs_by_verdict(path: str | Path) -> dict[str, int]:
 def to_pandas(table: pyarrow.Table) -> EffectTable:
     """An Arrow table with the columns of `SCHEMA` as a data frame; places may be missing."""
     return EffectTable(table.to_pandas(types_mapper={pyarrow.int16(): pd.Int16Dtype()}.get))
+
+
+def recovered(table: pd.DataFrame) -> pd.Series:
+    """The share of the way from the corrupted to the clean run that each changed run has gone.
+
+    0 is as bad as the corrupted run and 1 as good as the clean one, whichever way activations were
+    patched; `observations.normalise` leaves out puzzles whose runs differ too little for a share.
+
+    Args:
+        table: rows of `SCHEMA`.
+
+    Returns:
+        One number per row; missing without a corrupted run, and where both runs are equal.
+
+    Example:
+        >>> runs = pd.DataFrame({"clean": [4.0, 4.0], "corrupted": [0.0, None], "changed": 1.0})
+        >>> recovered(runs).tolist()
+        [0.25, nan]
+    """
+    clean, corrupted, changed = (
+        table[name].astype("float64") for name in ("clean", "corrupted", "changed")
+    )
+    gap = clean - corrupted
+    return ((changed - corrupted) / gap.where(gap != 0)).rename("recovered")
 
 
 def measured(table: pd.DataFrame) -> pd.DataFrame:

@@ -432,7 +432,7 @@ class PreparedPairs:
                 "key": point.key,
                 "category": None
                 if point.square is None
-                else categories.SEPARATOR.join(names[NetSquare(point.square)]),
+                else categories.joined(names[NetSquare(point.square)]),
                 "clean": float(self._plain["clean"][index]),
                 "corrupted": float(self._plain["corrupted"][index]) if partnered else None,
                 "changed": value,

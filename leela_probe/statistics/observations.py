@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
+from leela_probe.statistics import overlaps
 from leela_probe.statistics.resampling import ClusterSums, add_up, cluster_codes
 
 __all__ = [
@@ -82,7 +83,8 @@ def observe(effects: pd.DataFrame, *, by: Sequence[str], value: str = "effect") 
     """The values of one column, one per puzzle at each location.
 
     Args:
-        effects: rows with `puzzle_id`, `game_id`, the columns `by` and `value`.
+        effects: rows with `puzzle_id`, `game_id`, the columns `by` and `value`. A square of several
+            categories counts once, see `overlaps`.
         by: columns that make a location; none of them for a single location.
         value: the column to take; NaN rows are counted as missing.
 
@@ -92,6 +94,7 @@ def observe(effects: pd.DataFrame, *, by: Sequence[str], value: str = "effect") 
             location.
     """
     by = list(by)
+    effects = overlaps.single(effects) if "category" in by else effects
     _require(effects, ["puzzle_id", "game_id", value, *by])
     for column in _ONE_KIND:
         if column in effects.columns and column not in by:
@@ -154,7 +157,7 @@ def per_puzzle(
     compared, it is what exchangeable squares would give.
 
     Args:
-        effects: the effects table.
+        effects: the effects table. A square of several categories counts once, see `overlaps`.
         by: columns that make a location.
         value: the column to take; NaN rows are left out, a puzzle with NaN only stays NaN.
         squares: "mean", "max" or "expected max": how the squares of one puzzle become one number.
@@ -174,6 +177,7 @@ def per_puzzle(
         ...     for kind in ("mean", "max", "expected max")]
         [2.0, 5.0, 3.667]
     """
+    effects = overlaps.single(effects) if "category" in by else effects
     _require(effects, ["puzzle_id", "game_id", value, *by])
     if squares not in ("mean", "max", "expected max"):
         raise ValueError(f"squares is {squares!r}: give 'mean', 'max' or 'expected max'")

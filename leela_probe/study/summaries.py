@@ -19,7 +19,7 @@ from leela_probe.experiments import categories, effect_tables
 from leela_probe.puzzles import pairs as pair_files
 from leela_probe.puzzles.pairs import Pair
 from leela_probe.puzzles.target_patterns import first_and_third_differ, targets
-from leela_probe.statistics import comparisons, stats
+from leela_probe.statistics import comparisons, overlaps, stats
 
 __all__ = [
     "CATEGORIES",
@@ -174,7 +174,7 @@ def ply_squares(effects: Path) -> pd.DataFrame:
     columns = ["puzzle_id", "game_id", "target_pattern", "verdict", "layer", "category", "effect"]
     table = _read(effects, [*columns, "measure", "direction", "sweep"])
     table = table[table["category"].astype(object) != categories.OTHER]
-    table = categories.prioritise(table.assign(category=table["category"].astype(object)), _ORDER)
+    table = overlaps.prioritise(table.assign(category=table["category"].astype(object)), _ORDER)
     third = table[table["category"] == "ply3_target"]["puzzle_id"].unique()
     control = (table["category"] == "matched_control") & ~table["puzzle_id"].isin(third)
     return table[table["category"].isin([*_ORDER, "matched_control"]) & ~control]

@@ -113,8 +113,8 @@ def test_categories_left_out_by_priority_are_said_to_be(residual: Path) -> None:
         residual, where={"target_pattern": ["111"], "category": ["ply3_target"]}
     )
     with pytest.raises(ValueError, match="no square counts as ply3_target"):
-        effects_selection.by_category(both, prioritised=True, only=["ply3_target"])
-    found = effects_selection.by_category(both, only=["ply3_target"])
+        effects_selection.by_category(both, only=["ply3_target"])
+    found = effects_selection.by_category(both, overlapping=True, only=["ply3_target"])
     assert len(found) == 8 * 3
 
 

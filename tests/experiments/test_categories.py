@@ -3,8 +3,6 @@
 import dataclasses
 
 import chess
-import pandas as pd
-import pyarrow
 import pytest
 from example_pairs import BACK_RANK, BACK_RANK_BLACK, KNIGHT_SACRIFICE, random_pairs
 
@@ -121,59 +119,6 @@ def test_where_no_square_is_like_the_third_target_there_is_no_control():
 
 
 # -- tables ---------------------------------------------------------------------------------------
-
-
-def table_of(*names, dictionary=False):
-    column = pyarrow.array(names)
-    if dictionary:  # as effects tables have it
-        column = column.dictionary_encode()
-    numbers = [float(number) for number in range(len(names))]
-    return pyarrow.table({"category": column, "effect": numbers}).to_pandas()
-
-
-@pytest.mark.parametrize("dictionary", [False, True])
-def test_exploding_gives_a_row_for_each_name(dictionary):
-    table = table_of("corrupted+ply3_target", "other", "ply1_target", None, dictionary=dictionary)
-    before = table.copy()
-    found = categories.explode(table)
-    assert found["category"].astype(object).where(found["category"].notna(), None).tolist() == [
-        "corrupted",
-        "ply3_target",
-        "other",
-        "ply1_target",
-        None,
-    ]
-    assert found["effect"].tolist() == [0.0, 0.0, 1.0, 2.0, 3.0]
-    assert found.index.tolist() == list(range(5))
-    pd.testing.assert_frame_equal(table, before)
-
-
-@pytest.mark.parametrize("dictionary", [False, True])
-def test_prioritising_gives_each_square_its_first_name_in_the_order(dictionary):
-    table = table_of(
-        "ply1_target+ply3_target",
-        "ply3_target+corrupted",
-        "ply2_source+ply3_target",
-        "ply4_source+ply2_target",
-        "other",
-        None,
-        dictionary=dictionary,
-    )
-    before = table.copy()
-
-    def names(found):
-        return found["category"].astype(object).where(found["category"].notna(), None).tolist()
-
-    assert names(categories.prioritise(table)) == [
-        "ply1_target",
-        "corrupted",
-        "ply3_target",
-        "ply4_source",
-        "other",
-        None,
-    ]
-    assert names(categories.prioritise(table, order=("ply3_target",)))[:2] == ["ply3_target"] * 2
-    pd.testing.assert_frame_equal(table, before)
 
 
 def test_every_category_is_some_square_of_a_puzzle():

@@ -27,7 +27,7 @@ from network_families import FAMILIES
 from onnx_witness import OnnxWitness, log_odds
 
 from leela_probe.experiments import effects, sweeps
-from leela_probe.experiments.effect_tables import SCHEMA, VERDICTS
+from leela_probe.experiments.effect_tables import SCHEMA, VERDICTS, recovered
 from leela_probe.experiments.effects import PreparedPairs, Settings
 from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.files.store import PlanChangedError
@@ -443,6 +443,17 @@ def test_the_move_of_slot_zero_is_asked_about_like_any_other(network):
         p = net.evaluate([board]).policy(0)[pair.moves[0]]
         # the rivals are the legal moves of the clean board, here those of the corrupted one too
         assert table[column].tolist() == pytest.approx([np.log(p / (1 - p))] * 3, abs=1e-5)
+
+
+def test_what_is_recovered_lies_between_the_corrupted_and_the_clean_run(network):
+    net = network("attention")
+    sweep = sweep_of(*EVERYTHING)
+    for settings in (Settings(), DENOISING):
+        table = effects.measure(net, BY_HAND, sweep, settings)
+        gap = table["clean"] - table["corrupted"]
+        share = (1 if settings.direction == "noising" else 0) - table["effect"] / gap
+        found = recovered(table)
+        np.testing.assert_allclose(found, share, rtol=1e-3, atol=1e-3)
 
 
 def test_castling_is_asked_about_in_either_notation(network):
