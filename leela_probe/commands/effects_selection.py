@@ -254,7 +254,7 @@ def heading(path: str | Path, table: pd.DataFrame, *, extra: Iterable[str] = ())
     said.append(" ".join([_sweeps(table), *_details(options)]))
     said.append(
         ", ".join(
-            effect_tables.DIRECTION_TITLES.get(direction, direction)
+            effect_figures.DIRECTION_TITLES.get(direction, direction)
             for direction in _values(table["direction"])
         )
     )

@@ -10,12 +10,11 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from leela_probe.experiments.effect_tables import DIRECTION_TITLES
 from leela_probe.figures import drawing, figures
 from leela_probe.positions import board_html
 from leela_probe.statistics import overlaps, stats
 
-__all__ = ["UNITS", "categories_shown", "figure", "html"]
+__all__ = ["DIRECTION_TITLES", "UNITS", "categories_shown", "figure", "html"]
 
 UNITS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -27,6 +26,12 @@ UNITS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 """By measure: the unit of its effects, and what they are called."""
+
+DIRECTION_TITLES = {"denoising": "denoising: what the clean activations restore (below 0)"}
+"""What figures say above effects whose sign is easily misread."""
+
+_READ = SCHEMA.append(pyarrow.field("estimate", _NUMBER))  # where a screen has chosen places
+_WHAT = "an effects table, as leela-probe patch writes it"
 
 _SHOWN = (
     "corrupted", "ply1_target", "ply2_target", "ply3_target", "ply5_target",

@@ -13,7 +13,6 @@ import pyarrow
 from leela_probe.files import tables
 
 __all__ = [
-    "DIRECTION_TITLES",
     "MEASURED",
     "SCHEMA",
     "VERDICTS",
@@ -53,12 +52,6 @@ SCHEMA = pyarrow.schema(
     ]
 )
 """The columns of an effects table."""
-
-DIRECTION_TITLES = {"denoising": "denoising: what the clean activations restore (below 0)"}
-"""What figures say above effects whose sign is easily misread."""
-
-_READ = SCHEMA.append(pyarrow.field("estimate", _NUMBER))  # where a screen has chosen places
-_WHAT = "an effects table, as leela-probe patch writes it"
 
 MEASURED = "measured"
 VERDICTS = (
