@@ -187,7 +187,7 @@ def test_a_screen_reads_shared_changes_once_and_forgets_those_of_a_puzzle(
     attribution = screen._Attribution(net, sweep, screen.Settings())
     pairs = [dataclasses.replace(DEMO, puzzle_id=str(number)) for number in range(4)]
     known = []
-    for prepared in attribution.batches(pairs):
+    for prepared in attribution.batches(pairs, None):
         attribution.estimates(prepared)
         known.append(attribution._readings)
     assert [len(readings) for readings in known] == [1] * 4
