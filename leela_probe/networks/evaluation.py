@@ -20,10 +20,10 @@ __all__ = ["Evaluation", "from_logits", "log_softmax_over_legal_moves"]
 
 BOARDS_SHOWN = 6
 """How many boards of a batch an evaluation keeps to show in Jupyter."""
-_MOVES_SHOWN = 6
+_MOVES_SHOWN, _MOVES_IN_LINE = 6, 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Evaluation:
     """A network's answers for a batch of positions.
 
@@ -116,6 +116,17 @@ class Evaluation:
             else None
             for i, moves in enumerate(self.encoded.moves)
         )
+
+    def __repr__(self) -> str:
+        lines = [f"<Evaluation of {len(self)} position{'' if len(self) == 1 else 's'}"]
+        for board in range(min(len(self), BOARDS_SHOWN)):
+            moves = [*self.policy(board).items()][:_MOVES_IN_LINE]
+            likeliest = ", ".join(f"{move.uci()} {p:.1%}" for move, p in moves) or "no legal move"
+            values = self._values(board)
+            lines.append(f"  {board}: {likeliest}{'; ' if values else ''}{values}")
+        if len(self) > BOARDS_SHOWN:
+            lines.append(f"  and {len(self) - BOARDS_SHOWN:,} more")
+        return "\n".join(lines) + ">"
 
     def _repr_html_(self) -> str:
         """The first boards, each with its likeliest moves, as Jupyter shows them."""

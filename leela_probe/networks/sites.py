@@ -20,7 +20,7 @@ from torch import Tensor
 from leela_probe.networks.site_tables import FAMILIES, MAPS, SQUARES, Family
 from leela_probe.torch_onnx.graph import Graph
 
-__all__ = ["Found", "Site", "find", "resolve"]
+__all__ = ["Found", "Site", "Sites", "find", "resolve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,26 @@ class Site:
         return {"rank": 8, "file": 8} if "(rank file)" in pattern else {}
 
 
+class Sites(dict[str, Site]):
+    """Sites by name, in the order of computing; shown as a table with one row for all layers."""
+
+    def __repr__(self) -> str:
+        layers = sorted({site.layer for site in self.values() if site.layer is not None})
+        span = f"layer{{{layers[0]}..{layers[-1]}}}" if len(layers) > 1 else "layer0"
+        rows: dict[str, tuple[str, str]] = {}
+        for name, site in self.items():
+            shown = re.sub(r"^layer\d+", span, name)
+            rows.setdefault(shown, (" ".join(site.axes), site.meaning))
+        if not rows:
+            return "<no sites>"
+        widths = [max(map(len, rows)), max(len(axes) for axes, _ in rows.values())]
+        lines = (
+            f"{name:<{widths[0]}}  {axes:<{widths[1]}}  {meaning}"
+            for name, (axes, meaning) in rows.items()
+        )
+        return "\n".join([f"{len(self)} sites:", *lines])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """The sites of a network.
@@ -80,7 +100,7 @@ class Found:
             names of the sites: another tool has joined them with what comes after.
     """
 
-    sites: Mapping[str, Site]
+    sites: Sites
     lost: Mapping[str, str]
 
 
@@ -92,7 +112,7 @@ def find(graph: Graph, outputs: Mapping[str, str]) -> Found:
         outputs: the names of its outputs by what they are; see `onnx_files.roles`.
     """
     finder = _Finder(graph, outputs)
-    found: dict[str, Site] = {}
+    found = Sites()
     lost: dict[str, str] = {}
     for family in FAMILIES:
         for layer in finder.layers(family):

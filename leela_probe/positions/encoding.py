@@ -29,7 +29,7 @@ __all__ = ["EncodedBoards", "concatenate", "encode"]
 _HISTORY_PLANES = slice(12, 104)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class EncodedBoards:
     """A batch of positions as a network takes them.
 
@@ -37,6 +37,8 @@ class EncodedBoards:
         >>> encoded = encode([chess.Board(), chess.Board("4k3/8/8/8/8/8/4P3/4K3 b - - 0 1")])
         >>> len(encoded), encoded.planes().shape, [len(moves) for moves in encoded.moves]
         (2, (2, 112, 8, 8), [20, 5])
+        >>> encoded
+        <EncodedBoards: 2 positions, 25 legal moves>
         >>> encoded[1:].moves[0][0].uci()
         'e8f8'
     """
@@ -60,6 +62,9 @@ class EncodedBoards:
 
     def __len__(self) -> int:
         return len(self.masks)
+
+    def __repr__(self) -> str:
+        return f"<EncodedBoards: {len(self):,} positions, {len(self.slots):,} legal moves>"
 
     def __getitem__(self, chosen: slice | int) -> EncodedBoards:
         """The boards of a range, such as `encoded[64:128]`; arrays are views.

@@ -1,6 +1,7 @@
 """Evaluations: exact softmax over legal moves, whatever the logits; and lc0's stored answers."""
 
 import json
+import re
 
 import chess
 import numpy as np
@@ -155,3 +156,16 @@ def test_stored_answers_of_lc0_are_ours(name, shared, cache):
             assert found.moves_left[i] == pytest.approx(row["m"], abs=1e-3)
     assert turned == (7 if name.endswith("input3") else 0)
     assert len(rows) == 40
+
+
+def test_an_evaluation_shows_itself_in_a_few_lines(network):
+    net = network("attention")
+    board = chess.Board()
+    mate = chess.Board("R5k1/5ppp/8/8/8/8/8/6K1 b - - 0 1")
+    shown = repr(net.evaluate([board, mate]))
+    move, probability = next(iter(net.evaluate([board]).policy(0).items()))
+    assert shown.startswith(f"<Evaluation of 2 positions\n  0: {move.uci()} {probability:.1%}, ")
+    assert re.search(r"\n  1: no legal move; win \d+%, draw \d+%, loss \d+%; Q [-+]0\.\d\d", shown)
+    assert repr(net.evaluate([board] * 9)).endswith("\n  and 3 more>")
+    assert repr(net.evaluate([])) == "<Evaluation of 0 positions>"
+    assert len(repr(net.evaluate([board] * 100))) < 1000

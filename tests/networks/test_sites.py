@@ -1,5 +1,7 @@
 """Sites: the same names in every network, each holding what onnxruntime computes."""
 
+import re
+
 import chess
 import numpy as np
 import onnx
@@ -8,7 +10,7 @@ import pytest
 import torch
 from network_families import SMALL
 
-from leela_probe.networks import onnx_files
+from leela_probe.networks import onnx_files, sites
 from leela_probe.weights.architectures import PRESETS, PolicyFormat, ValueFormat
 
 BOARDS = [
@@ -190,3 +192,13 @@ def test_an_export_without_leading_slashes_has_the_same_sites(onnx_file, tmp_pat
     assert list(old.sites) == list(new.sites)
     for name, value in old.capture(BOARDS, list(old.sites)).items():
         torch.testing.assert_close(value, new.capture(BOARDS, [name])[name], msg=name)
+
+
+def test_sites_show_themselves_as_a_table_with_one_row_for_all_layers(network):
+    lines = repr(network("attention").sites).splitlines()
+    assert lines[0] == f"{len(network('attention').sites)} sites:"
+    assert len(lines) < 40
+    (pattern,) = [line for line in lines if ".pattern" in line]
+    assert re.match(r"layer\{0\.\.2\}\.pattern +board head query key +attention pattern;", pattern)
+    assert [line.split()[0] for line in lines[1:3]] == ["input", "embedding"]
+    assert repr(sites.Sites()) == "<no sites>"
