@@ -30,9 +30,6 @@ UNITS: Mapping[str, tuple[str, str]] = MappingProxyType(
 DIRECTION_TITLES = {"denoising": "denoising: what the clean activations restore (below 0)"}
 """What figures say above effects whose sign is easily misread."""
 
-_READ = SCHEMA.append(pyarrow.field("estimate", _NUMBER))  # where a screen has chosen places
-_WHAT = "an effects table, as leela-probe patch writes it"
-
 _SHOWN = (
     "corrupted", "ply1_target", "ply2_target", "ply3_target", "ply5_target",
     "corrupted_favourite", "matched_control", "other",
