@@ -68,6 +68,8 @@ VERDICTS = (
 )
 """What a puzzle's rows say: measured, or the first reason that applies why it is left out."""
 
+_READ = SCHEMA.append(pyarrow.field("estimate", _NUMBER))  # where a screen has chosen places
+_WHAT = "an effects table, as leela-probe patch writes it"
 
 _OF_A_SWEEP = ("sweep", "measure", "direction")
 _ROWS_SHOWN = 6
