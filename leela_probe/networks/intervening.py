@@ -9,6 +9,7 @@ import torch
 
 from leela_probe.networks import evaluation, patching
 from leela_probe.networks.evaluation import Evaluation
+from leela_probe.networks.inputs import Boards, Inputs, boards_of
 from leela_probe.networks.interventions import Intervention
 from leela_probe.networks.network import Network
 from leela_probe.networks.patching import Job
@@ -20,10 +21,10 @@ __all__ = ["intervene"]
 
 def intervene(
     network: Network,
-    boards: Sequence[chess.Board],
+    boards: Boards,
     interventions: Sequence[Intervention],
     *,
-    others: Sequence[chess.Board] | None = None,
+    others: Inputs | None = None,
     batch_size: int | None = None,
     history: History = History.FILLED,
 ) -> Evaluation:
@@ -31,9 +32,10 @@ def intervene(
 
     Args:
         network: whose runs are changed.
-        boards: the positions, one run each.
+        boards: the positions, one run each: boards, FENs or encoded boards.
         interventions: the changes, all of them made in every run.
-        others: the positions that `Patch` takes activations from, one for each board.
+        others: the positions that `Patch` takes activations from, one for each board, or their
+            planes.
         batch_size: runs in one batch; by default as many as suit the device.
         history: what stands for positions before the known ones.
 
@@ -41,6 +43,7 @@ def intervene(
         The same as `Network.evaluate`, without the number of moves left.
 
     Raises:
+        TypeError: if it is a single board, FEN or intervention.
         KeyError: if a site does not exist, with the nearest right names.
         IndexError: if a place is outside its axis.
         ValueError: if a site has no such axis, an action does not suit it, a change has no
@@ -59,12 +62,18 @@ def intervene(
             "interventions is a single Intervention: give a list, such as "
             "intervene(network, boards, [intervention])"
         )
-    encoded = network.encode(boards, history=history)
+    if isinstance(boards, chess.Board | str):
+        raise TypeError(
+            "a single position was given and a sequence is expected: "
+            "intervene(network, [board], interventions)"
+        )
+    given = boards_of(boards, "intervene")
+    encoded = network.encode(given, history=history)
     outputs = patching.run(
         network,
-        torch.from_numpy(encoded.planes()),
+        encoded,
         [Job(board=i, interventions=tuple(interventions)) for i in range(len(encoded))],
-        other=None if others is None else _planes(network.encode(others, history=history)),
+        other=None if others is None else network.planes(others, history=history),
         batch_size=batch_size,
     )
     wdl = value = None
@@ -78,9 +87,7 @@ def intervene(
         wdl=wdl,
         value=value,
         moves_left=None,
-        shown=tuple(board.copy(stack=1) for board in boards[: evaluation.BOARDS_SHOWN]),
+        shown=()
+        if isinstance(given, EncodedBoards)
+        else tuple(board.copy(stack=1) for board in given[: evaluation.BOARDS_SHOWN]),
     )
-
-
-def _planes(encoded: EncodedBoards) -> torch.Tensor:
-    return torch.from_numpy(encoded.planes())

@@ -62,3 +62,17 @@ def test_a_single_intervention_is_refused_with_the_right_call(network):
         inspect.unwrap(intervene)(
             network("attention"), BOARDS, kept
         )  # past the tests' type checker
+
+
+def test_fens_and_encoded_boards_are_taken_like_boards(network):
+    net = network("attention")
+    head = Intervention(site="layer0.head_output", head=1, action=Zero())
+    fens = [board.fen() for board in BOARDS]
+    given = (BOARDS, fens, net.encode(BOARDS))
+    first, *others = (intervene(net, boards, [head]).logits for boards in given)
+    assert all(np.array_equal(first, other) for other in others)
+
+
+def test_a_single_board_is_refused_with_the_right_call(network):
+    with pytest.raises(TypeError, match=r"expected: intervene\(network, \[board\], inter"):
+        intervene(network("attention"), BOARDS[0], [])
