@@ -12,8 +12,8 @@ import puzzle_dumps
 from leela_probe.networks.network import load
 from leela_probe.puzzles.criteria import Criteria
 from leela_probe.puzzles.partners import Search
-from leela_probe.study import stages
-from leela_probe.study.ledger import Ledger
+from leela_probe.study import reproduction
+from leela_probe.study.records import Records
 from leela_probe.study.study import Networks, Study
 
 ROWS = 90
@@ -57,16 +57,16 @@ def results(folder: Path) -> dict[str, str]:
 
 
 def run(study: Study, cache: Path, *, overwrite: bool = True, **more: Any) -> dict[str, bool]:
-    """Does a study; says which steps ran now."""
+    """Does a study; says which stages ran now."""
     fresh: dict[str, bool] = {}
     networks = Networks(study, lambda path, **how: load(path, cache=cache, **how))
-    with Ledger(study.out) as ledger:
-        stages.run(
+    with Records(study.out) as records:
+        reproduction.reproduce(
             study,
             networks,
-            ledger,
+            records,
             overwrite=overwrite,
-            told=lambda record, now: fresh.update({record.name: now}),
+            report=lambda record, now: fresh.update({record.name: now}),
             **more,
         )
     return fresh

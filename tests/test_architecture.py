@@ -36,7 +36,8 @@ WITHOUT_TORCH = [
     "networks.conversion", "networks.evaluation", "networks.onnx_files",
     "organisms.planted", "organisms.power",
     "probing.accuracies", "probing.prediction_tables", "probing.recipes", "probing.targets",
-    "study.pages", "study.tabulation",
+    "study.chapter", "study.comparison", "study.comparison_rows", "study.paper_squares",
+    "study.published", "study.subsets", "study.wording",
     "torch_onnx.plain_models",
 ]  # fmt: skip
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,9 +19,8 @@ from leela_probe.commands.groups import (
 from leela_probe.commands.registration import Command
 
 if TYPE_CHECKING:
-    from leela_probe.study.estimates import Rates
-    from leela_probe.study.ledger import Record
-    from leela_probe.study.study import Study
+    from leela_probe.study.records import Record, Records
+    from leela_probe.study.study import Networks, Study
 
 __all__ = ["COMMAND", "StudyOptions", "perform", "reproduce"]
 
@@ -90,17 +88,17 @@ def reproduce(
     study: StudyOptions,
     run: CascadeOptions,
 ) -> None:
-    """Do the whole study: puzzles, partners, E1 to E5, figures, the paper's numbers, one page.
+    """Do the whole study: puzzles, every experiment, figures, the paper's numbers, one page.
 
     Stages that are done, with the same inputs and options, are not done again;
     stopped and started again, it goes on where it was. Finished work of other
     options is made anew only with --overwrite.
     """
-    from leela_probe.study import stages
+    from leela_probe.study import contents
     from leela_probe.study.study import Study
 
     if study.stage is not None:
-        options.choice(study.stage, stages.NAMES, "--stage")
+        options.choice(study.stage, contents.stages(), "--stage")
     perform(
         Study(
             dump=dump,
@@ -141,76 +139,97 @@ COMMAND = Command(
 
 
 def perform(study: Study, *, only: str | None = None, overwrite: bool = False) -> None:
-    """Does a study, or one step of it, telling how far it is.
+    """Does a study, or one stage of it, and reports its progress.
 
     Raises:
         FileNotFoundError: if a file that it starts from is not there.
-        ValueError: what `stages.check` refuses.
+        ValueError: what `reproduction.check` refuses.
     """
-    from leela_probe.study import estimates, pages, stages
-    from leela_probe.study.ledger import Ledger
+    from leela_probe.study import contents, page, reproduction
+    from leela_probe.study.records import Records
     from leela_probe.study.study import Networks
 
     for path, what in ((study.dump, "puzzles"), (study.strong, "network"), (study.weak, "network")):
         if not path.is_file():
             raise FileNotFoundError(f"no {what} at {path}")
     networks = Networks(study, partial(terminal.load, device=study.device, dtype=study.dtype))
-    console = terminal.console()
+    with terminal.overwriting(), Records(study.out) as records:
+        reproduction.check(study, networks, records, only=only, overwrite=overwrite)
+        report = _Report(study, networks, records)
+        if only is None:
+            report.estimate_all()
+        reproduction.reproduce(
+            study,
+            networks,
+            records,
+            only=only,
+            overwrite=overwrite,
+            show=terminal.stage,
+            report=report if only is None else report.show,
+        )
+    if only in (None, contents.DERIVED):
+        print(f"wrote {study.table(page.NAME)}")
 
-    rates: Rates | None = None
 
-    def estimated(said: str, *puzzles: int) -> None:
-        nonlocal rates
-        current = set(stages.current(study, networks, ledger))
-        if current >= {"filter", "corrupt", "residual", "heads", "probes"}:
+class _Report:
+    """Prints what is done of a study, and how long the rest will take."""
+
+    def __init__(self, study: Study, networks: Networks, records: Records) -> None:
+        self._study, self._networks, self._records = study, networks, records
+        self._each: dict[str, float] = {}
+
+    def __call__(self, record: Record, fresh: bool) -> None:
+        """Reports that a stage is done."""
+        self.show(record, fresh)
+        if "found" in record.counts and fresh:
+            found = record.counts["found"]
+            self._estimate(f"more with {found:,} puzzles", found)
+
+    def show(self, record: Record, fresh: bool) -> None:
+        """Prints what became of a stage."""
+        state = f"left out: {record.reason}" if record.reason else record.state
+        took = f", {record.seconds:.0f} s" if not record.reason else ""
+        text = f"{record.name}: {state}{took if fresh else ' before'}"
+        terminal.console().print(text, soft_wrap=True)
+
+    def estimate_all(self) -> None:
+        """Prints how long the study will take, if its puzzles are not known yet."""
+        from leela_probe.study import estimates, reproduction
+
+        if "corrupt" in reproduction.finished(self._study, self._records):
             return
-        rates = rates or estimates.measure(networks)
-        rows = estimates.puzzles(study)
-        found = [
-            estimates.estimate(study, rates, rows=rows, pairs=pairs, done=current.__contains__)
-            for pairs in puzzles
-        ]
+        rows = estimates.rows(self._study)
+        few = max(1, round(estimates.PAPERS_SHARE * rows))
+        self._estimate(
+            f"for {rows:,} rows: less if as few of them end with a partner as the paper's "
+            f"({few:,}), more if all do",
+            few,
+            rows,
+        )
+
+    def _estimate(self, text: str, *pairs: int) -> None:
+        from leela_probe.study import contents, estimates, reproduction
+
+        every = contents.measurements()
+        finished = reproduction.finished(self._study, self._records)
+        left = [each for each in every if each.name not in finished and each.seconds_each]
+        if not left:
+            return
+        if not self._each:
+            self._each = estimates.seconds_each(left, self._study, self._networks)
+        rows = estimates.rows(self._study)
+        ways = [estimates.estimate(left, self._each, rows=rows, pairs=count) for count in pairs]
         parts = ", ".join(
-            f"{every[0].name} {_span(*(each.seconds for each in every))}"
-            for every in zip(*found, strict=True)
+            f"{stage[0].name} {_span(*(each.seconds for each in stage))}"
+            for stage in zip(*ways, strict=True)
         )
-        whole = _span(*(sum(each.seconds for each in every) for every in found))
-        console.print(f"about {whole} {said} ({parts})", soft_wrap=True)
-
-    def told(record: Record, fresh: bool) -> None:
-        state = "left out: " + str(record.reason) if record.reason else record.state
-        took = f", {record.seconds:.0f} s" if fresh and not record.reason else ""
-        console.print(
-            f"{record.name}: {state}{took}" if fresh else f"{record.name}: {state} before",
-            soft_wrap=True,
-        )
-        if record.name == "corrupt" and fresh and only is None:
-            found = int(record.facts["counts"]["found"])
-            estimated(f"more with {found:,} puzzles", found)
-
-    with terminal.overwriting(), Ledger(study.out) as ledger:
-        stages.check(study, networks, ledger, only=only, overwrite=overwrite)
-        if only is None and "corrupt" not in stages.current(study, networks, ledger):
-            rows = estimates.puzzles(study)
-            few = max(1, round(estimates.PAPERS_SHARE * rows))
-            estimated(
-                f"for {rows:,} rows: less if as few of them end with a partner as the paper's "
-                f"({few:,}), more if all do",
-                few,
-                rows,
-            )
-        stages.run(study, networks, ledger, only=only, overwrite=overwrite, shown=_shown, told=told)
-    if only in (None, "page"):
-        print(f"wrote {study.table(pages.NAME)}")
+        whole = _span(*(sum(each.seconds for each in way) for way in ways))
+        terminal.console().print(f"about {whole} {text} ({parts})", soft_wrap=True)
 
 
 def _span(*seconds: float) -> str:
     """From the least to the most, in words."""
-    from leela_probe.study import pages
+    from leela_probe.study import wording
 
-    words = [pages.time_words(each) for each in (min(seconds), max(seconds))]
+    words = [wording.time(each) for each in (min(seconds), max(seconds))]
     return " to ".join(dict.fromkeys(words))
-
-
-def _shown(name: str) -> AbstractContextManager[Any]:
-    return terminal.stage(name)

@@ -20,7 +20,7 @@ from leela_probe.positions.planes import History
 from leela_probe.positions.squares import NetSquare, from_board, to_board
 from leela_probe.puzzles import partners, plies
 from leela_probe.puzzles.dumps import Row
-from leela_probe.study import summaries
+from leela_probe.study import paper_squares
 from leela_probe.study.study import PAPER_HEADS, PAPER_LAYERS
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _residual(network: Network) -> Iterator[Check]:
                 "residual stream: square of the largest", position["id"], at,
                 largest["squares"][iloc],
             )  # fmt: skip
-        squares = summaries.paper_squares(pair)
+        squares = paper_squares.of(pair)
         if iloc in curves and squares is not None:
             for ours, theirs in (
                 ("first", "1st"), ("third_and_later", "3rd_and_later"),

@@ -3,128 +3,100 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import chess
 
-from leela_probe.experiments import effects, held_out, sweeps
+from leela_probe.experiments import effects, held_out
 from leela_probe.experiments.sweeps import Sweep
+from leela_probe.networks.network import Network
 from leela_probe.puzzles import dumps
 from leela_probe.puzzles.pairs import Pair
+from leela_probe.study.chapter import Measurement, Rates
 from leela_probe.study.study import Networks, Study
 
-if TYPE_CHECKING:
-    from leela_probe.networks.network import Network
-
-__all__ = ["PAPERS_SHARE", "Estimate", "Rates", "estimate", "measure", "puzzles"]
+__all__ = [
+    "PAPERS_SHARE",
+    "Estimate",
+    "estimate",
+    "rates",
+    "rows",
+    "seconds_each",
+    "seconds_of",
+    "sweep_seconds",
+]
 
 PAPERS_SHARE = 0.0246
-"""Of the rows that are no mate in one, so many ended with a partner in the paper."""
+"""Of the rows that are no mate in one, so many ended with a corrupted input in the paper."""
 
-_ASKED_A_PUZZLE = 400  # candidates that the weak network sees; counted in the paper's examples
-_POSITIONS_A_ROW = 1.5  # that go through each network when most rows fail early
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """What was measured, in seconds.
-
-    Attributes:
-        strong: the strong network, a position.
-        weak: the weak network, a position.
-        residual: E1, a puzzle.
-        heads: E2, a puzzle; 0 without heads.
-        capture: all layers' activations, a puzzle.
-    """
-
-    strong: float
-    weak: float
-    residual: float
-    heads: float
-    capture: float
+_DERIVED = 25.0  # tables, figures and page, in seconds
+_DERIVED_EACH = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a step is expected to take.
-
-    Attributes:
-        name: the step's.
-        work: what there is to do, in words.
-        seconds: within a factor of two or so.
-    """
+    """What a stage is expected to take, in seconds, within a factor of two or so."""
 
     name: str
-    work: str
     seconds: float
 
 
-def measure(networks: Networks) -> Rates:
+def rates(networks: Networks) -> Rates:
     """Times the two networks on positions of random play."""
     boards = held_out.boards(64, seed=0)
     strong, weak = networks.strong, networks.weak
-    pair = _pair()
-    sites = [f"layer{layer}.residual_after" for layer in range(strong.layers)]
     return Rates(
-        strong=_timed(lambda: strong.evaluate(boards)) / len(boards),
-        weak=_timed(lambda: weak.evaluate(boards)) / len(boards),
-        residual=_swept(strong, pair, sweeps.residual(strong, layers=[0])) * strong.layers,
-        heads=_swept(strong, pair, sweeps.heads(strong)) if strong.heads else 0.0,
-        capture=_timed(lambda: strong.capture(boards[:8], sites)) / 8,
+        strong=seconds_of(lambda: strong.evaluate(boards)) / len(boards),
+        weak=seconds_of(lambda: weak.evaluate(boards)) / len(boards),
     )
 
 
-def puzzles(study: Study) -> int:
+def rows(study: Study) -> int:
     """How many rows of the dump the study takes."""
-    rows = dumps.count(study.dump)
-    return rows if study.limit is None else min(rows, study.limit)
+    count = dumps.count(study.dump)
+    return count if study.limit is None else min(count, study.limit)
+
+
+def seconds_each(
+    measurements: Iterable[Measurement], study: Study, networks: Networks
+) -> dict[str, float]:
+    """What each measurement takes for a puzzle (or row), timed; without those of no account."""
+    timed = rates(networks)
+    return {
+        each.name: each.seconds_each(study, networks, timed)
+        for each in measurements
+        if each.seconds_each is not None
+    }
 
 
 def estimate(
-    study: Study, rates: Rates, *, rows: int, pairs: int, done: Callable[[str], bool]
+    measurements: Iterable[Measurement], each: Mapping[str, float], *, rows: int, pairs: int
 ) -> list[Estimate]:
-    """The time of every step that is not done.
+    """The time of measurements, and of what is made from them.
 
     Args:
-        study: what is asked for.
-        rates: of `measure`.
+        measurements: what there is to do.
+        each: of `seconds_each`.
         rows: of the dump.
-        pairs: puzzles that end with a partner, known or expected.
-        done: whether a step is done.
+        pairs: puzzles that end with a corrupted input, known or expected.
     """
-    both = rates.strong + rates.weak
-    probed = pairs * (2 + study.random_networks)
-    heads = [
-        Estimate(name="heads", work=f"{pairs:,} puzzles", seconds=pairs * rates.heads),
-        Estimate(name="entry", work="E3, E4", seconds=8 * pairs * rates.strong),
+    estimates = [
+        Estimate(name=one.name, seconds=each[one.name] * (rows if one.rows else pairs))
+        for one in measurements
+        if each.get(one.name)
     ]
-    every = [
-        Estimate(name="filter", work=f"{rows:,} rows", seconds=rows * both * _POSITIONS_A_ROW),
-        Estimate(
-            name="corrupt",
-            work=f"{pairs:,} puzzles",
-            seconds=pairs * (_ASKED_A_PUZZLE * (rates.weak + 0.0001) + 16 * rates.strong),
-        ),
-        Estimate(name="residual", work=f"{pairs:,} puzzles", seconds=pairs * rates.residual),
-        *(heads if rates.heads else ()),
-        Estimate(
-            name="probes",
-            work=f"{2 + study.random_networks} readers",
-            seconds=probed * (rates.capture + 0.02),
-        ),
-        Estimate(name="figures", work="tables, figures, page", seconds=25 + pairs * 0.002),
-    ]
-    return [each for each in every if not done(each.name)]
+    return [*estimates, Estimate(name="page", seconds=_DERIVED + _DERIVED_EACH * pairs)]
 
 
-def _swept(network: Network, pair: Pair, sweep: Sweep) -> float:
-    return _timed(lambda: effects.measure(network, [pair], sweep))
+def sweep_seconds(network: Network, sweep: Sweep) -> float:
+    """What a sweep takes for a puzzle."""
+    return seconds_of(lambda: effects.measure(network, [_pair()], sweep))
 
 
-def _timed(work: Callable[[], object]) -> float:
-    work()  # what is done once does not count
+def seconds_of(work: Callable[[], object]) -> float:
+    """What something takes the second time: what is done once does not count."""
+    work()
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -1,245 +1,77 @@
-"""Published numbers beside those of a study: "paper | here | interval | agrees?"."""
+"""Numbers that the look-ahead papers, their code and their pages have published.
+
+Own wording; numbers and names from Jenner et al. 2024 (arXiv 2406.00877) and Cruz 2025 (arXiv
+2505.21552), the code and pages that belong to them. "Secondary" numbers are quoted from surveys,
+"digitised" ones read off an image to within 0.03. Each chapter has its own in a JSON file beside
+it; `elsewhere.json` has those that no chapter has.
+"""
 
 from __future__ import annotations
 
-import fnmatch
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import pandas as pd
-
-from leela_probe.study import tabulation
-from leela_probe.study.ledger import Outcome
-from leela_probe.study.published_numbers import NUMBERS, Published
-from leela_probe.study.study import PAPER_HEADS, PAPER_LAYERS, Networks, Study
-
-__all__ = ["ANSWERS", "Found", "agreement", "compare", "make"]
-
-ANSWERS: Mapping[str, str] = {
-    "yes": "the intervals overlap, and ours is narrow enough to have disagreed; or the bound holds",
-    "no": "the intervals do not overlap; or the bound does not hold",
-    "too wide to tell": "the intervals overlap, but ours is wider than half the published number "
-    "(and than twice the published interval, and than 0.05 nats); or it holds the bound",
-    "no interval": "our number has no interval to judge by",
-    "other shape": f"a layer or head of {PAPER_LAYERS} layers of {PAPER_HEADS} heads, which this "
-    "network has not",
-    "not run": "this study has no such number; the reason stands beside it",
-}
-"""What the column `agrees` says, in words."""
-
-_FINE = 0.05
-"""A width in nats that is narrow whatever the number; for shares there is none."""
-
-_STEPS: Mapping[str, str] = {
-    "funnel": "corrupt", "target_patterns": "corrupt", "rules": "corrupt", "residual": "residual",
-    "heads": "heads", "heads_by_target_pattern": "heads", "probes": "probes",
-    "relations": "relations",
-}  # fmt: skip
-"""The step that each table is made from; those of ablations say it in the column `sweep`."""
+__all__ = ["Published", "elsewhere", "read"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The study's own number.
+class Published:
+    """One published number, and where the study's tables have the same quantity.
 
     Attributes:
-        estimate: the number.
-        low, high: its 95 % interval; NaN where it has none.
-        n: how many puzzles it is of; None where that is not said.
-        note: what else is to be known of it.
+        experiment: such as "E1".
+        what: in words.
+        value: the number; the paper's sign and unit.
+        half_width: of the published interval, or what rounding leaves open.
+        relation: "equal", or "above": the number is a bound.
+        source: where it was published.
+        table: the table of the study that has it; None if no study does, see `missing`.
+        stage: the measurement that the table is made from.
+        where: values of columns that choose the row.
+        column: the column with the estimate.
+        kind: how it is read: "cell", "peak" (largest over layers, without what comes before
+            layer 0), "rank" (place of the row's head), "sum" (of several rows), "kept" and
+            "skipped" (shares of puzzles).
+        missing: why no study has it, for those that are not part of one.
+        shape: the number is of a layer or head of the paper's network.
+        detail: one of a long list: a target pattern, a point of a curve, a head of a table.
     """
 
-    estimate: float
-    low: float = math.nan
-    high: float = math.nan
-    n: int | None = None
-    note: str = ""
+    experiment: str
+    what: str
+    value: float
+    half_width: float = 0.0
+    relation: str = "equal"
+    source: str
+    table: str | None = None
+    stage: str = ""
+    where: dict[str, object] = field(default_factory=dict)
+    column: str = "estimate"
+    kind: str = "cell"
+    missing: str = ""
+    shape: bool = False
+    detail: bool = False
 
-
-def make(study: Study, networks: Networks) -> Outcome:
-    """The table of the comparison, in `tables/comparison.csv`."""
-    path = study.table("tables/comparison.csv")
-    table = compare(
-        lambda name: tabulation.read(study, name),
-        same_shape=networks.has_papers_shape(),
-        why_not=lambda step: tabulation.why_not(study, step),
-    )
-    tabulation.write(table, path)
-    counts = table["agrees"].value_counts().to_dict()
-    return Outcome(outputs=[path], facts={"agrees": {str(k): int(v) for k, v in counts.items()}})
-
-
-def compare(
-    tables: Callable[[str], pd.DataFrame | None],
-    *,
-    same_shape: bool,
-    why_not: Callable[[str], str | None] = lambda step: None,
-) -> pd.DataFrame:
-    """Every published number with the study's own.
-
-    Args:
-        tables: gives a table of the study by its name, None where there is none.
-        same_shape: whether the network has as many layers and heads as the paper's.
-        why_not: says why a step has measured nothing, None if it has.
-
-    Returns:
-        Columns experiment, what, paper, paper_half_width, relation, here, low, high, n, agrees
-        (of `ANSWERS`), reason (why it is "not run"), detail, note, source.
-    """
-    rows = []
-    known: dict[str, pd.DataFrame | None] = {}
-    for number in NUMBERS:
-        found: Found | None = None
-        answer, reason = "not run", number.missing
-        if number.table is not None:
-            if number.table not in known:
-                known[number.table] = tables(number.table)
-            table = known[number.table]
-            found = None if table is None else _found(number, table)
-            if found is None:
-                reason = _why_not(number, table, why_not)
-            else:
-                answer = agreement(number, found)
-            if number.shape and not same_shape:
-                found, answer, reason = None, "other shape", ""
-        rows.append(
-            {
-                "experiment": number.experiment,
-                "what": number.what,
-                "paper": number.value,
-                "paper_half_width": number.half_width,
-                "relation": number.relation,
-                "here": math.nan if found is None else found.estimate,
-                "low": math.nan if found is None else found.low,
-                "high": math.nan if found is None else found.high,
-                "n": None if found is None else found.n,
-                "agrees": answer,
-                "reason": reason,
-                "detail": number.detail,
-                "note": "" if found is None else found.note,
-                "source": number.source,
-            }
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of puzzles; else it is an effect in nats, a place or a count."""
+        return (
+            self.column in ("share", "accuracy", "top1")
+            or self.kind in ("kept", "skipped", "sum")
+            or "threshold" in self.where
         )
-    return pd.DataFrame(rows).astype({"n": "Int64"})
 
 
-def agreement(number: Published, found: Found) -> str:
-    """Whether a published number and ours agree; see `ANSWERS`.
-
-    Example:
-        >>> number = Published(experiment="E1", what="x", value=1.88, half_width=0.04, source="")
-        >>> [agreement(number, Found(estimate=e, low=e - w, high=e + w))
-        ...  for e, w in ((1.9, 0.1), (0.2, 0.1), (1.0, 3.0))]
-        ['yes', 'no', 'too wide to tell']
-    """
-    if number.kind == "rank":
-        return "yes" if found.estimate == number.value else "no"
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return "no interval"
-    if number.relation == "above":
-        if found.low > number.value:
-            return "yes"
-        return "no" if found.high < number.value else "too wide to tell"
-    lowest, highest = number.value - number.half_width, number.value + number.half_width
-    if found.high < lowest or found.low > highest:
-        return "no"
-    least = 0.0 if number.is_share else _FINE
-    wide = found.high - found.low > max(abs(number.value) / 2, 4 * number.half_width, least)
-    return "too wide to tell" if wide else "yes"
+def read(chapter: str) -> tuple[Published, ...]:
+    """The numbers that stand beside a chapter, by its file's name."""
+    return _read(Path(__file__).parent / "chapters" / f"{chapter}.json")
 
 
-def _why_not(
-    number: Published, table: pd.DataFrame | None, why_not: Callable[[str], str | None]
-) -> str:
-    assert number.table is not None
-    step = _STEPS.get(number.table) or str(number.where["sweep"])
-    reason = why_not(step)
-    if reason is not None:
-        return reason
-    if table is None or table.empty:
-        return f"no table of {number.table.replace('_', ' ')} could be made"
-    return "too few such puzzles"
+def elsewhere() -> tuple[Published, ...]:
+    """The numbers that no chapter of a study has, each with the reason in `missing`."""
+    return _read(Path(__file__).parent / "elsewhere.json")
 
 
-def _found(number: Published, table: pd.DataFrame) -> Found | None:
-    if number.kind == "kept":
-        return _kept(table)
-    if number.kind == "skipped":
-        return _skipped(table)
-    if number.kind == "sum":
-        return _sum(number, table)
-    rows = table
-    for column, value in number.where.items():
-        if column not in rows.columns:
-            return None
-        if number.kind == "rank" and column in ("layer", "head"):
-            continue
-        series = rows[column].fillna("") if value == "" else rows[column]
-        rows = rows[series == value]
-    if number.column not in rows.columns:
-        return None
-    rows = rows[rows[number.column].notna()]
-    if rows.empty:
-        none = number.table == "target_patterns" and len(table) > 0
-        return _share(0, int(table["n"].sum())) if none else None
-    if number.kind == "rank":
-        return _rank(number, rows)
-    note = ""
-    if number.kind == "peak":
-        early = rows["layer"] < 0
-        if early.all():
-            return None
-        rows = rows[~early]
-        row = rows.loc[rows[number.column].idxmax()]
-        note = "" if pd.isna(row["layer"]) else f"layer {int(row['layer'])}, "
-        note += "chosen for being largest"
-        note += "; without the place before layer 0, which the paper lacks" if early.any() else ""
-    else:
-        row = rows.iloc[0]
-    return Found(
-        estimate=float(row[number.column]),
-        low=float(row["low"]),
-        high=float(row["high"]),
-        n=int(row["total" if number.column == "share" else "n"]),
-        note=note,
-    )
-
-
-def _rank(number: Published, rows: pd.DataFrame) -> Found | None:
-    own = rows[(rows["layer"] == number.where["layer"]) & (rows["head"] == number.where["head"])]
-    if own.empty:
-        return None
-    better = int((rows["estimate"] > float(own["estimate"].iloc[0])).sum())
-    return Found(estimate=float(better + 1), n=int(own["n"].iloc[0]), note=f"of {len(rows)} heads")
-
-
-def _sum(number: Published, table: pd.DataFrame) -> Found:
-    chosen = [
-        fnmatch.fnmatch(str(name), str(number.where["target_pattern"]))
-        for name in table["target_pattern"]
-    ]
-    return _share(int(table.loc[chosen, "n"].sum()), int(table["n"].sum()))
-
-
-def _kept(table: pd.DataFrame) -> Found | None:
-    out = table.set_index("reason")["excluded"]
-    rows = int(table["remaining"].iloc[0]) - int(out["mate_in_1"]) - int(out["malformed"])
-    return _share(int(table["remaining"].iloc[-1]), rows) if rows else None
-
-
-def _skipped(table: pd.DataFrame) -> Found | None:
-    if "measured" not in table.columns or table.empty:
-        return None
-    return _share(
-        int(table["measured"].iloc[0] - table["used"].iloc[0]), int(table["measured"].iloc[0])
-    )
-
-
-def _share(count: int, total: int) -> Found:
-    from scipy.stats import binomtest
-
-    interval = binomtest(count, total).proportion_ci(method="wilson")
-    return Found(
-        estimate=count / total, low=float(interval.low), high=float(interval.high), n=total
-    )
+def _read(path: Path) -> tuple[Published, ...]:
+    return tuple(Published(**facts) for facts in json.loads(path.read_text(encoding="utf-8")))

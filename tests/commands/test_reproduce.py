@@ -68,7 +68,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_results(arguments, tmp_p
             killed += 1
     assert killed >= 1
     again = finish(start(arguments, tmp_path / "cut", cache))
-    assert "figures: done before" in again
+    assert "residual: done before" in again
     assert small_study.results(tmp_path / "cut") == small_study.results(tmp_path / "whole")
 
 

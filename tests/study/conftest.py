@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 import small_study
 
-from leela_probe.study.study import Study
+from leela_probe.networks.network import Network
+from leela_probe.study import contents
+from leela_probe.study.records import Records
+from leela_probe.study.results import Results
+from leela_probe.study.study import Networks, Study
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +29,29 @@ def finished(
     )
     assert all(small_study.run(study, cache).values())
     return study
+
+
+@pytest.fixture
+def results(finished: Study) -> Results:
+    """What that study has measured."""
+    records = Records(finished.out)
+    notes = {each.name: records.result(each.name) for each in contents.measurements()}
+    return Results(finished, {name: note for name, note in notes.items() if note is not None})
+
+
+@pytest.fixture
+def networks_of(finished: Study, network: Callable[..., Network]) -> Callable[..., Networks]:
+    """Networks of a study that are random ones of a preset."""
+    return lambda preset: Networks(finished, lambda path, **how: network(preset))
+
+
+@pytest.fixture
+def networks(networks_of: Callable[..., Networks]) -> Networks:
+    """Networks with attention heads."""
+    return networks_of("attention")
+
+
+@pytest.fixture
+def papers_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every network pass for one with the paper's layers and heads."""
+    monkeypatch.setattr(Networks, "has_papers_shape", lambda self: True)

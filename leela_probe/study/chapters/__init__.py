@@ -1,0 +1,1 @@
+"""The experiments of a study, one in each file; `contents` names them."""
