@@ -108,6 +108,8 @@ def _one_line(error: Exception) -> str:
     text = " ".join(text.split())
     if isinstance(error, MemoryError) or "out of memory" in text.lower():
         return f"out of memory{f' ({text})' if text else ''}: try a smaller --batch-size"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"no file at {error.filename}"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     if isinstance(error, OSError) and error.strerror:

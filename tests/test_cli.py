@@ -232,12 +232,12 @@ def test_a_device_that_is_not_there_is_refused(run, network_file):
 @pytest.mark.parametrize(
     ("fen", "moves", "message"),
     [
-        ("8/8 w", "", "--fen: '8/8 w' is no FEN: expected 8 rows"),
-        ("8/8/8/8/8/8/8/8 w - - 0 1", "", "is no position: expected one king of each colour"),
-        ("8/8/8/4k3/8/3QK3/8/7k w - - 0 1", "", "is no position: expected one king of each"),
+        ("8/8 w", "", "--fen: '8/8 w' is not a FEN: expected 8 rows"),
+        ("8/8/8/8/8/8/8/8 w - - 0 1", "", "is not a position: expected one king of each colour"),
+        ("8/8/8/4k3/8/3QK3/8/7k w - - 0 1", "", "is not a position: expected one king of each"),
         ("8/8/8/4k3/8/3QK3/8/8 w - e6 0 1", "", "no pawn has just gone past the en-passant square"),
-        (MATE_IN_ONE, "a1a8 g8h8", "--moves: 'g8h8' is no legal move in R5k1"),
-        (MATE_IN_ONE, "Ra8", "'Ra8' is no legal move in .*: moves are written like e2e4, e7e8q"),
+        (MATE_IN_ONE, "a1a8 g8h8", "--moves: 'g8h8' is not a legal move in R5k1"),
+        (MATE_IN_ONE, "Ra8", "'Ra8' is not a legal move in .*: moves are written like e2e4, e7e8q"),
     ],
 )
 def test_a_position_that_cannot_be_is_refused(fen, moves, message, run, network_file):
@@ -248,11 +248,11 @@ def test_a_position_that_cannot_be_is_refused(fen, moves, message, run, network_
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No such file or directory: positions.txt"),
-        (b"", "positions.txt holds no positions: expected a FEN, or FEN|moves, a line"),
-        (b"caf\xe9", "positions.txt is no text in UTF-8"),
+        (None, "no file at positions.txt"),
+        (b"", "positions.txt has no positions: expected one FEN, or FEN|moves, per line"),
+        (b"caf\xe9", "positions.txt is not text in UTF-8"),
         (f"# two\n\n{MATE_IN_ONE}|a1a8\nnothing".encode(), "positions.txt, line 4: 'nothing' is"),
-        (f"{MATE_IN_ONE}|a1a8 a8a1".encode(), "positions.txt, line 1: 'a8a1' is no legal move"),
+        (f"{MATE_IN_ONE}|a1a8 a8a1".encode(), "positions.txt, line 1: 'a8a1' is not a legal move"),
     ],
 )
 def test_a_bad_file_of_positions_is_refused(content, message, run, tmp_path, network_file):
@@ -265,7 +265,7 @@ def test_a_bad_file_of_positions_is_refused(content, message, run, tmp_path, net
 @pytest.mark.parametrize(
     ("dump", "out", "message"),
     [
-        (None, "out.csv", "No such file or directory: dump.csv"),
+        (None, "out.csv", "no file at dump.csv"),
         (b"", "out.csv", "'dump.csv' is not a puzzle dump: expected columns PuzzleId, FEN and Mo"),
         (b"name,age\nEva,7\n", "out.csv", "'dump.csv' is not a puzzle dump: expected columns"),
         (b"\xff\xfe\x00garbage", "out.csv", "'dump.csv' is not a puzzle dump: expected CSV in UT"),
@@ -374,7 +374,7 @@ def test_answers_before_a_line_that_cannot_be_read_are_printed(run, tmp_path, ne
     result = run("eval", network_file("classical"), "--positions", "positions.txt", "--json")
     assert result.returncode == 1
     assert len(result.stdout.splitlines()) == 1024
-    assert "positions.txt, line 1025: 'nothing' is no FEN" in result.stderr
+    assert "positions.txt, line 1025: 'nothing' is not a FEN" in result.stderr
 
 
 def test_one_of_several_heads_is_evaluated_and_shown(run, network_file, cache):
@@ -454,8 +454,10 @@ def test_a_converted_network_answers_as_before(run, tmp_path, network_file):
     ]
     assert answers[0] == answers[1]
     line = refusal(run("convert", path, "net.onnx"))
-    assert line.endswith("net.onnx exists already: name another file, or ask to overwrite it "
-                         "(--overwrite)")  # fmt: skip
+    assert line.endswith(
+        "net.onnx exists already: name another output, or say that it shall be overwritten "
+        "(--overwrite)"
+    )
     assert run("convert", path, "net.onnx", "--overwrite").returncode == 0
 
 

@@ -242,7 +242,7 @@ def heading(path: str | Path, table: pd.DataFrame, *, extra: Iterable[str] = ())
         table: its rows.
         extra: further things to say.
     """
-    said = []
+    parts = []
     manifest = manifests.manifest_path(path)
     options: dict[str, Any] = {}
     if manifest.is_file():
@@ -250,15 +250,15 @@ def heading(path: str | Path, table: pd.DataFrame, *, extra: Iterable[str] = ())
         options = facts.get("options", {})
         network = facts.get("inputs", {}).get("network", {}).get("file")
         if network:
-            said.append(re.sub(r"\.(pb\.gz|pb|onnx)$", "", network))
-    said.append(" ".join([_sweeps(table), *_details(options)]))
-    said.append(
+            parts.append(re.sub(r"\.(pb\.gz|pb|onnx)$", "", network))
+    parts.append(" ".join([_sweeps(table), *_details(options)]))
+    parts.append(
         ", ".join(
             effect_figures.DIRECTION_TITLES.get(direction, direction)
             for direction in _values(table["direction"])
         )
     )
-    return " · ".join([*said, *extra])
+    return " · ".join([*parts, *extra])
 
 
 def exclusions(paths: Sequence[str | Path]) -> tuple[pd.Series, list[str]]:
@@ -277,7 +277,7 @@ def exclusions(paths: Sequence[str | Path]) -> tuple[pd.Series, list[str]]:
     reasons: pd.Series | None = None
     order: list[str] = []
     for path in paths:
-        verdicts, asked = _verdicts(Path(path))
+        verdicts, questions = _verdicts(Path(path))
         if reasons is None:
             reasons = verdicts
         else:
@@ -289,9 +289,9 @@ def exclusions(paths: Sequence[str | Path]) -> tuple[pd.Series, list[str]]:
                 order.append(absent)
             follows = reasons.index[going_on & known]
             reasons[follows] = verdicts.reindex(follows)
-            # a question that was asked before takes nobody out the second time
-            asked = [name for name in asked if name not in order]
-        order += asked
+            # a question of an earlier stage takes out nobody the second time
+            questions = [name for name in questions if name not in order]
+        order += questions
     if reasons is None:
         raise ValueError("no table to take verdicts from: name one at least")
     return reasons.reset_index(drop=True), order
@@ -317,8 +317,8 @@ def _verdicts(path: Path) -> tuple[pd.Series, list[str]]:
     names = names.where(names.notna(), [f"row {row}" for row in range(len(table))])
     verdicts = pd.Series(table["verdict"].astype(object).to_numpy(), index=names.to_numpy())
     verdicts = verdicts[~verdicts.index.duplicated()]
-    asked = [name for name in stage if name not in (*_KEPT, "further")]
-    return verdicts.where(~verdicts.isin(_KEPT), None), asked
+    questions = [name for name in stage if name not in (*_KEPT, "further")]
+    return verdicts.where(~verdicts.isin(_KEPT), None), questions
 
 
 def _answering(table: pd.DataFrame, column: str, values: Sequence[str]) -> pd.DataFrame:
@@ -356,16 +356,16 @@ def _puzzles_for_games(text: object) -> object:
 
 def _details(options: Mapping[str, Any]) -> list[str]:
     """What a manifest says of a sweep beyond its name."""
-    said = []
+    parts = []
     if isinstance(options.get("where"), str):
-        said.append(options["where"])
+        parts.append(options["where"])
     if isinstance(options.get("head"), str):
-        said.append(f"of head {options['head']}")
+        parts.append(f"of head {options['head']}")
     if options.get("method") not in (None, "zero"):
-        said.append(str(options["method"]))
+        parts.append(str(options["method"]))
     if options.get("action") is not None:
-        said.append(str(options["action"]))
-    return said
+        parts.append(str(options["action"]))
+    return parts
 
 
 def _sweeps(table: pd.DataFrame) -> str:

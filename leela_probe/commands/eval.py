@@ -68,7 +68,7 @@ def evaluate(
         batches = iter([[eval_positions.position(fen, moves)]])
     else:
         batches = eval_positions.batches(positions)
-    first = next(batches)  # what is wrong with it is said before a network is loaded
+    first = next(batches)  # a mistake in it ends the program before a network is loaded
     network = heads.load(net, run)
     console = terminal.console()
     bar = "█" if console.encoding.startswith("utf") else "#"

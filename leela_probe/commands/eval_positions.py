@@ -51,8 +51,7 @@ def position(
         where_moves: what messages about the moves begin with.
 
     Raises:
-        ValueError: if it is no FEN, no position that a network of ordinary chess can be asked
-            about, or a move is not legal.
+        ValueError: if it is not a FEN or not a position of ordinary chess, or a move is not legal.
 
     Example:
         >>> position("8/8/8/4k3/8/3QK3/8/8 w - - 0 1", "d3c4 e5f5").board.turn
@@ -63,10 +62,10 @@ def position(
     try:
         board = board_of(fen)
     except ValueError as error:
-        raise ValueError(f"{where}: {fen!r} is no FEN: {error}") from None
+        raise ValueError(f"{where}: {fen!r} is not a FEN: {error}") from None
     reason = _reason(board)
     if reason:
-        raise ValueError(f"{where}: {fen!r} is no position: {reason}")
+        raise ValueError(f"{where}: {fen!r} is not a position: {reason}")
     played = tuple(moves.split())
     for move in played:
         before = board.fen()
@@ -75,7 +74,7 @@ def position(
                 raise ValueError("a null move")
         except ValueError:
             raise ValueError(
-                f"{where_moves}: {move!r} is no legal move in {before}: moves are written like "
+                f"{where_moves}: {move!r} is not a legal move in {before}: moves are written like "
                 "e2e4, e7e8q, and e1g1 for castling"
             ) from None
         if board.king(board.turn) is None:
@@ -84,7 +83,7 @@ def position(
 
 
 def _reason(board: chess.Board) -> str:
-    """Why a network cannot be asked about the position; empty if it can."""
+    """Why a network cannot evaluate the position; empty if it can."""
     import chess
 
     status = board.status()
@@ -106,10 +105,10 @@ def _reason(board: chess.Board) -> str:
 
 
 def batches(path: Path) -> Iterator[list[Position]]:
-    """The positions of a file, `BATCH` at a time: `FEN` or `FEN|uci uci` a line.
+    """The positions of a file, `BATCH` at a time: `FEN` or `FEN|uci uci` per line.
 
     Empty lines are passed over, and those that begin with #, spaces before it or not. Nothing is
-    read further than the batch that is asked for.
+    read beyond the batch that is being evaluated.
 
     Args:
         path: the file; - is standard input.
@@ -123,7 +122,7 @@ def batches(path: Path) -> Iterator[list[Position]]:
         positions = _positions(lines, name)
         first = list(islice(positions, BATCH))
         if not first:
-            raise ValueError(f"{name} holds no positions: expected a FEN, or FEN|moves, a line")
+            raise ValueError(f"{name} has no positions: expected one FEN, or FEN|moves, per line")
         yield first
         while batch := list(islice(positions, BATCH)):
             yield batch
@@ -134,7 +133,7 @@ def _positions(lines: BinaryIO, name: str) -> Iterator[Position]:
         try:
             line = raw.removeprefix(_BYTE_ORDER_MARK if number == 1 else b"").decode().strip()
         except UnicodeDecodeError as error:
-            raise ValueError(f"{name} is no text in UTF-8: line {number}, {error}") from None
+            raise ValueError(f"{name} is not text in UTF-8: line {number}, {error}") from None
         if line and not line.startswith("#"):
             fen, _, moves = line.partition("|")
             where = f"{name}, line {number}"

@@ -1,7 +1,7 @@
 """Arguments and options of the subcommands, each described once, and how choices are checked.
 
-A value that is none of a few is a mistaken command line, and the message lists the right ones; what
-they are is asked only when a subcommand runs.
+A value that is not among its choices is a mistaken command line, and the message lists the choices;
+they are looked up only when a command runs.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def numbers(text: str | None, option: str) -> list[int] | None:
     """The numbers of a list such as 3 or 8-11 or 0,5,10; None stays None.
 
     Raises:
-        typer.BadParameter: if it is no such list, a range runs backwards or a number comes twice.
+        typer.BadParameter: if it is not such a list, a range runs backwards or a number repeats.
 
     Example:
         >>> numbers("0,8-11", "--layers")
@@ -110,7 +110,7 @@ def numbers(text: str | None, option: str) -> list[int] | None:
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if match is None:
             raise typer.BadParameter(
-                f"{part!r} is no number and no range such as 8-11", param_hint=repr(option)
+                f"{part!r} is neither a number nor a range such as 8-11", param_hint=repr(option)
             )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
@@ -128,7 +128,7 @@ def head(text: str, option: str) -> tuple[int, int]:
     """The layer and head of a name such as 12.12 or L12H12.
 
     Raises:
-        typer.BadParameter: if it names no head.
+        typer.BadParameter: if it is not a head.
 
     Example:
         >>> head("12.7", "--head"), head("L3H0", "--head")
@@ -137,7 +137,7 @@ def head(text: str, option: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*L?(\d+)(?:\.|H)(\d+)\s*", text)
     if match is None:
         raise typer.BadParameter(
-            f"{text!r} names no head: write LAYER.HEAD, such as 12.12", param_hint=repr(option)
+            f"{text!r} is not a head: write LAYER.HEAD, such as 12.12", param_hint=repr(option)
         )
     return int(match[1]), int(match[2])
 
@@ -163,7 +163,7 @@ def entry(text: str, option: str) -> tuple[int, int]:
     """The query and key square, on the mover's board, of an entry such as g6:h4.
 
     Raises:
-        typer.BadParameter: if it is no entry.
+        typer.BadParameter: if it is not an entry.
 
     Example:
         >>> entry("a1:h8", "--entries")
@@ -174,7 +174,7 @@ def entry(text: str, option: str) -> tuple[int, int]:
     query, found, key = text.strip().partition(":")
     if not found:
         raise typer.BadParameter(
-            f"{text!r} is no entry: write QUERY:KEY, such as g6:h4", param_hint=repr(option)
+            f"{text!r} is not an entry: write QUERY:KEY, such as g6:h4", param_hint=repr(option)
         )
     return squares.parse_name(query), squares.parse_name(key)
 
@@ -183,7 +183,7 @@ def conditions(given: list[str] | None) -> dict[str, list[str]]:
     """Values by column out of texts such as layer=3 and target_pattern=112,123.
 
     Raises:
-        typer.BadParameter: if a text is no such condition, or a column comes twice.
+        typer.BadParameter: if a text is not such a condition, or a column comes twice.
 
     Example:
         >>> conditions(["layer=3", "target_pattern=112,123"])
@@ -194,7 +194,7 @@ def conditions(given: list[str] | None) -> dict[str, list[str]]:
         column, sign, values = text.partition("=")
         if not sign or not values.strip():
             raise typer.BadParameter(
-                f"{text!r} is no condition: write COLUMN=VALUE, such as layer=3",
+                f"{text!r} is not a condition: write COLUMN=VALUE, such as layer=3",
                 param_hint="'--where'",
             )
         if column.strip() in found:

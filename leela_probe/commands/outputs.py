@@ -32,7 +32,7 @@ def claim(
     overwrite: bool = False,
     made_by: tuple[str, str] | None = None,
 ) -> Path:
-    """The path, if a file may be written there; asked before the work is done.
+    """The path, if a file may be written there; checked before the work is done.
 
     Args:
         path: where it shall be written.
@@ -58,7 +58,9 @@ def claim(
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {str(path.parent)!r} is not there: make it first")
     if path.exists() and not overwrite and not _was_made_by(path, made_by):
-        raise FileExistsError(f"{path} exists already: name another file, or ask to overwrite it")
+        raise FileExistsError(
+            f"{path} exists already: name another output, or say that it shall be overwritten"
+        )
     return path
 
 

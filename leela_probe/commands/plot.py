@@ -236,9 +236,9 @@ def percentiles(
     figure = figures.percentile_curves(
         shown, curve=by, unit=unit, what=what, zoom=ends, bottom=bottom
     )
-    said = effects_selection.over_squares(of_puzzles)
+    about = effects_selection.over_squares(of_puzzles)
     _write(
-        _Drawn("percentiles", figure, found, taken, effects, said), files, rows,
+        _Drawn("percentiles", figure, found, taken, effects, about), files, rows,
         by=by, curves=curves, zoom=zoom, bottom=bottom, confidence=confidence,
     )  # fmt: skip
 
@@ -313,9 +313,9 @@ def boards(
     drawn = taken[taken["layer"].isin(drawn_layers)].drop(columns="puzzle_id")
     drawn.insert(0, "puzzle_id", puzzle)
     line = " ".join(pair.line[:arrows]) or "none"
-    said = [f"puzzle {puzzle}", f"line {line}"]
+    about = [f"puzzle {puzzle}", f"line {line}"]
     _write(
-        _Drawn("boards", figure, drawn, taken, effects, said), files, rows,
+        _Drawn("boards", figure, drawn, taken, effects, about), files, rows,
         puzzle=puzzle, arrows=arrows, entry=entry,
     )  # fmt: skip
 
@@ -361,10 +361,10 @@ def target_patterns(
     )
     unit, what = effects_selection.unit(taken)
     figure = figures.forest(effects_selection.in_words(found, taken), unit=unit, what=what)
-    said = [] if of is None else [figures.category_words(of)]
-    said += effects_selection.over_squares(of_puzzles)
+    about = [] if of is None else [figures.category_words(of)]
+    about += effects_selection.over_squares(of_puzzles)
     _write(
-        _Drawn("target-patterns", figure, found, taken, effects, said), files, rows, intervals,
+        _Drawn("target-patterns", figure, found, taken, effects, about), files, rows, intervals,
         of=of, squares=squares, min_puzzles=min_puzzles,
     )  # fmt: skip
 
@@ -417,9 +417,9 @@ def scatter(
         what=what,
         note=note,
     )
-    said = effects_selection.over_squares(*sides)
+    about = effects_selection.over_squares(*sides)
     _write(
-        _Drawn("scatter", figure, found.table, taken, effects, said), files, rows, intervals,
+        _Drawn("scatter", figure, found.table, taken, effects, about), files, rows, intervals,
         first=first, second=second, squares=squares,
     )  # fmt: skip
 
@@ -468,7 +468,7 @@ class _Drawn:
     numbers: pd.DataFrame
     rows: pd.DataFrame
     effects: Path
-    said: Sequence[str] = ()
+    about: Sequence[str] = ()
 
 
 def _write(
@@ -486,7 +486,7 @@ def _write(
         heading.append("overlapping categories")
     drawing.add_heading(
         drawn.figure,
-        effects_selection.heading(drawn.effects, drawn.rows, extra=[*heading, *drawn.said]),
+        effects_selection.heading(drawn.effects, drawn.rows, extra=[*heading, *drawn.about]),
     )
     outputs.write_figure(drawn.figure, files.out)
     if files.table is not None:

@@ -43,7 +43,7 @@ def random(
     with terminal.overwriting():
         if target.exists() and not overwrite:
             raise FileExistsError(
-                f"{target} exists already: name another file, or ask to overwrite it"
+                f"{target} exists already: name another output, or say that it shall be overwritten"
             )
     architecture = dataclasses.replace(
         architectures.PRESETS[preset], input_format=InputFormat(input_format)

@@ -1,4 +1,4 @@
-"""What every subcommand does at the terminal: load a network, show progress, refuse a loss."""
+"""What every command does at the terminal: load a network, show progress, refuse a loss."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def interruptible(then: str = "") -> Iterator[None]:
 
 @contextmanager
 def overwriting() -> Iterator[None]:
-    """Says how, where something refuses to overwrite unless it is told to."""
+    """Names the option, where something may be overwritten."""
     from leela_probe.files.store import PlanChangedError
 
     try:

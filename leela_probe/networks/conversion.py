@@ -146,7 +146,9 @@ def convert(
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{target} is the network to convert itself: name another file")
     if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already: name another file, or ask to overwrite it")
+        raise FileExistsError(
+            f"{target} exists already: name another output, or say that it shall be overwritten"
+        )
     target = disk.behind_link(target.absolute())
     with disk.scratch_folder(target.parent, _SCRATCH) as folder:
         content, _ = _converted(source, folder, policy_head, value_head)

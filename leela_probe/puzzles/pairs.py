@@ -149,7 +149,7 @@ def read(path: str | Path, *, ranks: Sequence[int] = (1,)) -> list[Pair]:
     """
     table = tables.read_arrow(
         path, _SCHEMA, columns=_SCHEMA.names, optional=_OPTIONAL,
-        what="a table written by leela-probe corrupt or filter",
+        what="a table written by leela-probe corrupt or filter (run these on a puzzle dump first)",
     )  # fmt: skip
     pairs = list(_pairs(table.to_pylist(), ranks, corrupted="corrupted_fen" in table.column_names))
     if not pairs:

@@ -19,8 +19,8 @@ def read(tmp_path: Path, content: bytes) -> list[eval_positions.Position]:
 @pytest.mark.parametrize(
     ("fen", "message"),
     [
-        ("8/8 w", "--fen: '8/8 w' is no FEN: expected 8 rows"),
-        ("8/8/8/8/8/8/8/8 w - - 0 1", "is no position: expected one king of each colour"),
+        ("8/8 w", "--fen: '8/8 w' is not a FEN: expected 8 rows"),
+        ("8/8/8/8/8/8/8/8 w - - 0 1", "is not a position: expected one king of each colour"),
         ("8/8/8/4k3/8/3QK3/8/8 w - e6 0 1", "no pawn has just gone past the en-passant square"),
         ("P3k3/8/8/8/8/8/8/4K3 w - - 0 1", "a pawn stands on the first or last rank"),
         ("4k3/8/8/8/8/8/8/R3K3 w KQ - 0 1", "a king or rook that may castle is not on its square"),
@@ -42,9 +42,9 @@ def test_castling_rights_of_ordinary_chess_may_be_written_with_letters_of_files(
 @pytest.mark.parametrize(
     ("moves", "message"),
     [
-        ("a1a8 g8h8", "--moves: 'g8h8' is no legal move in R5k1"),
-        ("0000", "--moves: '0000' is no legal move in 6k1/.*: moves are written like e2e4"),
-        ("Ra8", "--moves: 'Ra8' is no legal move"),
+        ("a1a8 g8h8", "--moves: 'g8h8' is not a legal move in R5k1"),
+        ("0000", "--moves: '0000' is not a legal move in 6k1/.*: moves are written like e2e4"),
+        ("Ra8", "--moves: 'Ra8' is not a legal move"),
     ],
 )
 def test_moves_that_cannot_be_played_are_refused(moves, message):
@@ -69,10 +69,10 @@ def test_comments_empty_lines_and_a_byte_order_mark_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"positions\.txt holds no positions: expected a FEN, or FEN\|moves, a line"),
-        (b"# only a comment\n", r"positions\.txt holds no positions"),
-        (b"# fine\ncaf\xe9", r"positions\.txt is no text in UTF-8: line 2, "),
-        (f"\n{MATE_IN_ONE}|0000".encode(), r"positions\.txt, line 2: '0000' is no legal move"),
+        (b"", r"positions\.txt has no positions: expected one FEN, or FEN\|moves, per line"),
+        (b"# only a comment\n", r"positions\.txt has no positions"),
+        (b"# fine\ncaf\xe9", r"positions\.txt is not text in UTF-8: line 2, "),
+        (f"\n{MATE_IN_ONE}|0000".encode(), r"positions\.txt, line 2: '0000' is not a legal move"),
     ],
 )
 def test_a_bad_file_is_refused(content, message, tmp_path):
@@ -85,5 +85,7 @@ def test_a_long_file_is_read_a_batch_at_a_time(tmp_path):
     (tmp_path / "positions.txt").write_text("\n".join(lines))
     batches = eval_positions.batches(tmp_path / "positions.txt")
     assert len(next(batches)) == eval_positions.BATCH
-    with pytest.raises(ValueError, match=f"line {eval_positions.BATCH + 2}: 'nothing' is no FEN"):
+    with pytest.raises(
+        ValueError, match=f"line {eval_positions.BATCH + 2}: 'nothing' is not a FEN"
+    ):
         next(batches)

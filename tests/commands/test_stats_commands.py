@@ -221,7 +221,7 @@ def test_mistaken_options_say_what_there_is(tables: Path) -> None:
         (("summary", heads, "--by", "colour"), "'colour' is none of layer, head"),
         (("summary", heads, "--by", "layer", "--statistic", "mode"), "none of mean, median"),
         (("tests", heads, "--null", "none"), "none of bootstrap, sign-flip"),
-        (("tests", heads, "--where", "layer"), "'layer' is no condition"),
+        (("tests", heads, "--where", "layer"), "'layer' is not a condition"),
     ):
         result = stats(*arguments)
         assert result.exit_code == 2
