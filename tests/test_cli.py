@@ -675,3 +675,15 @@ def test_eval_agrees_with_lc0_on_every_shared_network(name, shared, run):
         if row["policy"]:
             assert np.sum([*row["policy"].values()]) == pytest.approx(1, abs=1e-5)
     assert compared == (33 if name.endswith("input3") else 40)
+
+
+def test_a_warning_is_one_line_and_ends_nothing():
+    code = (
+        "import sys, warnings; from leela_probe import cli; "
+        "cli.app = lambda prog_name: warnings.warn('part 3 is\\ndamaged'); cli.main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0
+    assert result.stderr == "leela-probe: part 3 is damaged\n"

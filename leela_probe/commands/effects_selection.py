@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -246,7 +245,7 @@ def heading(path: str | Path, table: pd.DataFrame, *, extra: Iterable[str] = ())
     manifest = manifests.manifest_path(path)
     options: dict[str, Any] = {}
     if manifest.is_file():
-        facts = json.loads(manifest.read_text(encoding="utf-8"))
+        facts = manifests.read(manifest)
         options = facts.get("options", {})
         network = facts.get("inputs", {}).get("network", {}).get("file")
         if network:

@@ -565,7 +565,6 @@ def _spread(layers: Sequence[int], most: int = 4) -> list[int]:
 
 def _pair(effects: Path, pairs: Path | None, puzzle: str) -> Pair:
     """The puzzle's pair out of the file that was patched, which the manifest names."""
-    import json
 
     from leela_probe.files import disk, manifests
     from leela_probe.puzzles import pairs as pair_files
@@ -576,7 +575,7 @@ def _pair(effects: Path, pairs: Path | None, puzzle: str) -> Pair:
             raise FileNotFoundError(
                 f"{manifest} is not there to say which pairs were patched: name them with --pairs"
             )
-        facts = json.loads(manifest.read_text(encoding="utf-8"))["inputs"]["puzzles"]
+        facts = manifests.read(manifest)["inputs"]["puzzles"]
         pairs = effects.with_name(facts["file"])
         if not pairs.is_file():
             raise FileNotFoundError(

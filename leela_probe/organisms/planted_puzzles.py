@@ -106,9 +106,7 @@ def write(path: Path, puzzles: Sequence[PlantedPuzzle]) -> None:
             }
         )
     content = text.getvalue().encode()
-    disk.write(
-        path, lambda file: file.write(content), temporary=path.with_name(f".{path.name}.tmp")
-    )
+    disk.write(path, lambda file: file.write(content))
 
 
 def _puzzle(planted: Planted | None, name: str, draw: random.Random) -> PlantedPuzzle:

@@ -28,9 +28,7 @@ def write(probes: Probes, path: str | Path) -> None:
     }
     tensors = {name: getattr(probes, name).contiguous() for name in _TENSORS}
     content = save(tensors, metadata={"leela_probe.probes": json.dumps(about)})
-    disk.write(
-        path, lambda file: file.write(content), temporary=path.with_name(f".{path.name}.tmp")
-    )
+    disk.write(path, lambda file: file.write(content))
 
 
 def read(path: str | Path) -> Probes:

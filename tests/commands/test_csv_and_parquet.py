@@ -205,3 +205,37 @@ def test_a_flipped_bit_of_a_finished_table_is_refused_by_name(tmp_path: Path) ->
         result = CliRunner().invoke(APPS["stats"], ["summary", str(tmp_path / "e.parquet")])
         assert "e.parquet' is damaged: its SHA-256 is" in str(result.exception)
         content[place] ^= 1
+
+
+@pytest.mark.shared
+def test_pairs_of_which_half_have_no_game_have_the_same_statistics(shared: Path, tmp_path: Path):
+    from leela_probe.commands import patch
+
+    source = shared / "cases" / "01-csv-effects-missing-game" / "pairs.parquet"
+    app = registration.application([patch.GROUP], help="")
+    for ending in tables.FORMATS:
+        arguments = ["patch", "residual", str(source), "--network", "bundled:strong",
+                     "--layers", "3", "--out", str(tmp_path / f"e{ending}")]  # fmt: skip
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+        result = CliRunner().invoke(
+            APPS["stats"], ["tests", str(tmp_path / f"e{ending}"), "--by", "layer", *QUICK]
+        )
+        assert " 6.67 " in result.output, result.output
+
+
+@pytest.mark.shared
+def test_ids_that_look_like_numbers_stay_apart_in_a_summary_of_attention(
+    shared: Path, tmp_path: Path
+) -> None:
+    from leela_probe.commands import attention
+
+    source = shared / "cases" / "09-attention-csv-ids" / "id_num.parquet"
+    app = registration.application([attention.COMMAND, attention.COMMAND], help="")
+    for ending in tables.FORMATS:
+        arguments = ["attention", str(source), "--network", "bundled:strong", 
+                     "--summary", str(tmp_path / f"s{ending}"),
+                     "--out", str(tmp_path / f"t{ending}")]  # fmt: skip
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    one, two = pd.read_csv(tmp_path / "s.csv"), pd.read_parquet(tmp_path / "s.parquet")
+    assert set(one["clusters"]) == set(two["clusters"]) == {35}
