@@ -53,9 +53,6 @@ SCHEMA = pyarrow.schema(
 )
 """The columns of an effects table."""
 
-_READ = SCHEMA.append(pyarrow.field("estimate", _NUMBER))  # where a screen has chosen places
-_WHAT = "an effects table, as leela-probe patch writes it"
-
 MEASURED = "measured"
 VERDICTS = (
     MEASURED,
