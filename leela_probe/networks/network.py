@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leela_probe.files import bundled, disk
+from leela_probe.files import bundled, disk, progress_display
+from leela_probe.files.progress import Progress
 from leela_probe.files.workers import prefetch
 from leela_probe.networks import conversion, evaluation, onnx_files, parity, runtime, sites
 from leela_probe.networks.batches import Batches
@@ -542,6 +543,7 @@ class Network:
         *,
         batch_size: int = 64,
         history: History = History.FILLED,
+        progress: Progress | bool | None = None,
     ) -> dict[str, Tensor]:
         """The wanted activations of all boards, by the names they were asked for.
 
@@ -550,6 +552,8 @@ class Network:
             wanted: names of sites (see `sites`) or of ONNX tensors.
             batch_size: how many boards run at once; fewer where memory does not suffice.
             history: what stands for positions before the known ones.
+            progress: called after each batch; by default a bar is shown in a terminal or notebook,
+                with False nothing.
 
         Raises:
             KeyError: naming the nearest right names, if there is no such site.
@@ -563,7 +567,12 @@ class Network:
             torch.Size([64, 64])
         """
         wanted = check_names(wanted, "network.capture")
-        parts = list(self.stream(boards, wanted, batch_size=batch_size, history=history))
+        stream = self.stream(boards, wanted, batch_size=batch_size, history=history)
+        parts: list[dict[str, Tensor]] = []
+        with progress_display.shown(progress, "capture", unit="positions") as report:
+            for part in stream:
+                parts.append(part)
+                report(min(len(boards), len(parts) * batch_size), len(boards), {})
         if not parts:
             raise ValueError("no boards to capture activations of: give at least one")
         return _joined_by_name(parts)

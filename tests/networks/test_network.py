@@ -373,3 +373,14 @@ def test_a_network_describes_itself(network):
     assert net.mlp_width == 48
     assert (network("classical").body, network("classical").mlp_width) == ("residual tower", 0)
     assert networks.__all__ == ["Network", "load"]
+
+
+def test_capturing_reports_how_many_positions_are_done(network):
+    net, reported = network("attention"), []
+    net.capture(
+        [chess.Board()] * 5,
+        ["layer0.pattern"],
+        batch_size=2,
+        progress=lambda done, total, counts: reported.append((done, total)),
+    )
+    assert reported == [(2, 5), (4, 5), (5, 5)]
