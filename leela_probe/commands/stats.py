@@ -102,18 +102,21 @@ class TestOptions:
         options.choice(self.null, ("bootstrap", "sign-flip"), "--null")
 
 
-def summary(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateOptions:
+    """What is estimated at each place."""
+
     statistic: Annotated[
         str,
         options.what("mean, median or trimmed mean (a fifth at each end).", metavar="NAME"),
-    ] = "mean",
+    ] = "mean"
     normalised: Annotated[
         bool,
         options.flag(
             "--normalised",
             "Take (changed - corrupted) / (clean - corrupted): 1 is as clean, 0 as corrupted.",
         ),
-    ] = False,
+    ] = False
     min_gap: Annotated[
         float | None,
         options.what(
@@ -123,8 +126,30 @@ def summary(
             min=0,
             metavar="X",
         ),
-    ] = None,
+    ] = None
+    above: Annotated[
+        float | None,
+        options.what(
+            "Estimate the share of puzzles whose effect is above this, not a mean.", metavar="X"
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuses an unknown statistic, and a mean of what is a share.
+
+        Raises:
+            typer.BadParameter: naming the option.
+        """
+        options.choice(self.statistic, ("mean", "median", "trimmed mean"), "--statistic")
+        if self.above is not None and self.statistic != "mean":
+            raise typer.BadParameter(
+                "--above estimates a share: leave out --statistic", param_hint="'--statistic'"
+            )
+
+
+def summary(
     *,
+    estimates: EstimateOptions,
     table: StatisticsOptions,
     places: PlaceOptions,
     rows: RowOptions,
@@ -132,15 +157,15 @@ def summary(
 ) -> None:
     """One estimate with its interval at each place."""
     table.claim()
-    options.choice(statistic, ("mean", "median", "trimmed mean"), "--statistic")
+    estimates.check()
     from leela_probe.commands import effects_selection
     from leela_probe.statistics import observations, stats
 
     effects = rows.read(table.effects)
     unit, what = effects_selection.unit(effects)
     notes, value = [], "effect"
-    if normalised:
-        wide = observations.normalise(effects, minimum_gap=min_gap)
+    if estimates.normalised:
+        wide = observations.normalise(effects, minimum_gap=estimates.min_gap)
         notes.append(
             f"{wide.kept:,} puzzle{'' if wide.kept == 1 else 's'} with a gap above "
             f"{wide.minimum_gap:g}; {wide.narrow:,} with a "
@@ -153,8 +178,12 @@ def summary(
             )
         effects, value = wide.table, "normalised"
         unit, what = "1 as clean, 0 as corrupted", "normalised measure"
-    by = places.columns(effects)
+    by, statistic = places.columns(effects), estimates.statistic
     of_puzzles, taken = _one_per_puzzle(effects, by, table, places, rows, value=value)
+    if estimates.above is not None:
+        above = (of_puzzles[value] > estimates.above).astype(float)
+        above = above.where(of_puzzles[value].notna())
+        of_puzzles, statistic = of_puzzles.assign(**{value: above}), "share"
     found = stats.summarise(
         of_puzzles,
         by=by,
@@ -165,18 +194,20 @@ def summary(
         seed=intervals.seed,
     )
     found = effects_selection.in_words(found, effects)
-    largest = "" if places.squares == "mean" else f" of each puzzle's largest {what}"
+    if estimates.above is not None:
+        title = f"share of puzzles with an effect above {estimates.above:g}"
+    elif places.squares == "mean":
+        title = f"{found['statistic'].iloc[0]} {what}"
+    else:
+        title = f"{found['statistic'].iloc[0]} of each puzzle's largest {what}"
     notes = [
-        f"estimate: {found['statistic'].iloc[0]}{largest or f' {what}'} ({unit})",
+        f"estimate: {title} ({unit})",
         *taken,
         f"low, high: {found['interval'].iloc[0]}",
         *notes,
     ]
     _show(found, [*by, "n", *_games(effects), "estimate", "low", "high"], notes)
-    _write(
-        found, table, "summary", places, rows, intervals, by=by, statistic=statistic,
-        normalised=normalised, min_gap=min_gap,
-    )  # fmt: skip
+    _write(found, table, "summary", estimates, places, rows, intervals, by=by)
 
 
 def family(
@@ -574,6 +605,7 @@ GROUP = Group(
             examples=(
                 "leela-probe stats summary residual.parquet",
                 "leela-probe stats summary heads.parquet --statistic median --out medians.csv",
+                "leela-probe stats summary entry.parquet --above 1.5",
             ),
         ),
         Command(

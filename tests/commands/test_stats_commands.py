@@ -146,6 +146,22 @@ def test_normalised_effects_are_shares_of_the_gap(tables: Path, tmp_path: Path) 
               "--min-gap", "5")  # fmt: skip
 
 
+def test_a_share_is_that_of_puzzles_above(tables: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.csv"
+    effects = example_effects.frame(example_effects.heads())
+    middle = float(effects["effect"].median())
+    ask = ("summary", tables / "heads.parquet", "--above", middle, "--out", out)
+    text = " ".join(printed(*ask, *QUICK).split())
+    assert f"estimate: share of puzzles with an effect above {middle:g} (nats)" in text
+    found = pd.read_csv(out)
+    expected = (effects["effect"] > middle).groupby([effects["layer"], effects["head"]]).mean()
+    assert found["estimate"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    assert found["low"].between(0, found["estimate"]).all()
+    result = stats(*ask, "--overwrite", "--statistic", "median")
+    assert result.exit_code == 2
+    assert "leave out --statistic" in " ".join(result.output.replace("│", " ").split())
+
+
 def test_the_largest_effect_is_named_first(tables: Path) -> None:
     lines = printed("tests", tables / "heads.parquet", "--top", "2", *QUICK).splitlines()
     assert lines[0].split() == ["layer", "head", "n", "estimate", "t", "p", "p_max_t", "p_holm",
