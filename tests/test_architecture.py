@@ -33,7 +33,7 @@ TORCH_ROOMS = {"golden", "study", "organisms", "probing", "experiments", "networ
 # What reads and draws finished tables stands in rooms of that kind and loads without torch too.
 WITHOUT_TORCH = [
     "experiments.categories", "experiments.effect_figures", "experiments.effect_tables",
-    "networks.conversion", "networks.evaluation", "networks.onnx_files",
+    "networks.conversion", "networks.evaluation", "networks.measures", "networks.onnx_files",
     "organisms.planted", "organisms.power",
     "probing.accuracies", "probing.prediction_tables", "probing.recipes", "probing.targets",
     "study.chapter", "study.comparison", "study.comparison_rows", "study.paper_squares",

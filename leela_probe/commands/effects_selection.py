@@ -13,6 +13,7 @@ import pyarrow
 
 from leela_probe.experiments import effect_figures, effect_tables
 from leela_probe.files import manifests, tables
+from leela_probe.networks.measures import MEASURES
 from leela_probe.statistics import overlaps
 
 __all__ = [
@@ -230,7 +231,8 @@ def unit(table: pd.DataFrame) -> tuple[str, str]:
         raise ValueError(
             f"the table mixes measures ({_some(measures)}): choose one (--where measure=...)"
         )
-    return effect_figures.UNITS.get(measures[0], (measures[0], "effect"))
+    known = MEASURES.get(measures[0])
+    return (measures[0], "effect") if known is None else (known.unit, known.title)
 
 
 def heading(path: str | Path, table: pd.DataFrame, *, extra: Iterable[str] = ()) -> str:

@@ -222,7 +222,8 @@ class Work:
 
     def _say_precision(self, planned: Sweep) -> None:
         """How far effects in lower precision are from those in float32, on a few puzzles."""
-        from leela_probe.experiments import effect_figures, precision
+        from leela_probe.experiments import precision
+        from leela_probe.networks.measures import MEASURES
 
         found = precision.compare(
             self.network,
@@ -234,7 +235,7 @@ class Work:
         if found is None:
             text = "the first puzzles cannot be measured, so the error of effects is not known"
         else:
-            unit, _ = effect_figures.UNITS[self.sweep.measure]
+            unit = MEASURES[self.sweep.measure].unit
             text = (
                 f"effects are off by {found.mean:.2g} on average and {found.largest:.2g} at most "
                 f"({unit}; {_counted(found.effects, 'effect')} of "

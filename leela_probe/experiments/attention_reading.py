@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float
 
 from leela_probe.files.progress import Progress
-from leela_probe.networks.measures import Runs, log_odds
+from leela_probe.networks.measures import log_odds
 from leela_probe.networks.network import Network
+from leela_probe.networks.references import Reference
 from leela_probe.positions.planes import History
 from leela_probe.puzzles.pairs import Pair
 
@@ -207,21 +208,10 @@ def _run(
         return np.stack([found[site].float().cpu().numpy() for site in sites]), None
     values = network.run(planes, [*sites, "policy.logits"], gradients=True)
     logits = values["policy.logits"]
-    legal = torch.zeros(logits.shape, dtype=torch.bool)
-    slots, rivals = [], []
-    for row, pair in enumerate(pairs):
-        own = encoded.slots[encoded.offsets[row] : encoded.offsets[row + 1]].astype(np.int64)
-        legal[row, torch.from_numpy(own)] = True
-        slots.append(int(own[encoded.moves[row].index(pair.clean.parse_uci(pair.line[0]))]))
-        rivals.append(len(own) > 1)
-    good = torch.tensor(rivals, device=logits.device)
-    runs = Runs(
-        logits=logits[good],
-        value=None,
-        legal=legal.to(logits.device)[good],
-        slot=torch.tensor(slots, device=logits.device)[good],
-        clean_logits=logits.detach()[good],
-    )
+    firsts = [pair.clean.parse_uci(pair.line[0]) for pair in pairs]
+    reference = Reference.of(encoded, firsts, logits.detach())
+    good = torch.tensor([len(moves) > 1 for moves in encoded.moves], device=logits.device)
+    runs = reference.runs(logits[good], good)
     tensors = [values[site] for site in sites]
     if bool(good.any()):
         gradients = torch.autograd.grad(log_odds(runs).sum(), tensors)

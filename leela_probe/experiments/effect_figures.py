@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from leela_probe.figures import drawing, figures
+from leela_probe.networks.measures import MEASURES
 from leela_probe.positions import board_html
 from leela_probe.statistics import overlaps, stats
 
-__all__ = ["DIRECTION_TITLES", "UNITS", "categories_shown", "figure", "html"]
-
-UNITS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "log_odds": ("nats", "log-odds reduction"),
-        "probability": ("0 to 1", "reduction of the move's probability"),
-        "win_log_odds": ("nats", "win log-odds reduction"),
-        "q": ("win minus loss", "reduction of Q"),
-        "kl": ("nats", "reduction of minus KL"),
-    }
-)
-"""By measure: the unit of its effects, and what they are called."""
+__all__ = ["DIRECTION_TITLES", "categories_shown", "figure", "html"]
 
 DIRECTION_TITLES = {"denoising": "denoising: what the clean activations restore (below 0)"}
 """What figures say above effects whose sign is easily misread."""
@@ -60,7 +48,8 @@ def figure(table: pd.DataFrame, *, overlapping: bool = False) -> Figure | None:
     rows = table[table["effect"].notna()]
     if rows.empty or len(rows[["sweep", "direction", "measure", "rank"]].drop_duplicates()) > 1:
         return None
-    unit, what = UNITS[rows["measure"].iloc[0]]
+    measure = MEASURES[rows["measure"].iloc[0]]
+    unit, what = measure.unit, measure.title
     title = DIRECTION_TITLES.get(rows["direction"].iloc[0])
     deep = rows["layer"].notna() | rows["site"].eq("embedding")
     if rows["category"].notna().all() and deep.all():

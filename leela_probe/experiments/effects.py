@@ -29,10 +29,11 @@ from leela_probe.files import progress_display, store
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import Finished
 from leela_probe.networks import patching
-from leela_probe.networks.measures import MEASURES, Runs
+from leela_probe.networks.measures import MEASURES
 from leela_probe.networks.network import Network
 from leela_probe.networks.patching import BaseRuns, Job, RunOutputs
 from leela_probe.networks.places import Places
+from leela_probe.networks.references import Reference
 from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.planes import History
 from leela_probe.positions.squares import NetSquare
@@ -480,29 +481,14 @@ class _Judge:
     def __init__(
         self, name: str, pairs: Sequence[Pair], clean: EncodedBoards, clean_logits: Tensor
     ) -> None:
-        self.measure: Callable[[Runs], Tensor] = MEASURES[name]
-        self.clean_logits = clean_logits
-        self.legal = torch.zeros(clean_logits.shape, dtype=torch.bool)
-        slots = []
-        for i, pair in enumerate(pairs):
-            own = clean.slots[clean.offsets[i] : clean.offsets[i + 1]]
-            self.legal[i, torch.from_numpy(own.astype(np.int64))] = True
-            first = pair.clean.parse_uci(pair.line[0])  # castling in either notation
-            slots.append(int(own[clean.moves[i].index(first)]))
-        self.slot = torch.tensor(slots, dtype=torch.int64)
+        self.measure = MEASURES[name]
+        # castling in either notation
+        moves = [pair.clean.parse_uci(pair.line[0]) for pair in pairs]
+        self.reference = Reference.of(clean, moves, clean_logits)
 
     def of_runs(self, logits: Tensor, value: Tensor | None, boards: Tensor) -> Tensor:
         """The measure of runs that start from these boards."""
-        device = logits.device
-        return self.measure(
-            Runs(
-                logits=logits,
-                value=value,
-                legal=self.legal[boards].to(device),
-                slot=self.slot[boards].to(device),
-                clean_logits=self.clean_logits[boards].to(device),
-            )
-        )
+        return self.measure(self.reference.runs(logits, boards, value=value))
 
     def __call__(self, outputs: RunOutputs, boards: np.ndarray) -> np.ndarray:
         found = [np.zeros(0, dtype=np.float32)]

@@ -27,6 +27,7 @@ from leela_probe.experiments.sweeps import Sweep, SweepPoint
 from leela_probe.files import progress_display
 from leela_probe.files.progress import Progress
 from leela_probe.networks.interventions import Intervention, Patch, Zero
+from leela_probe.networks.measures import MEASURES
 from leela_probe.networks.network import Network
 from leela_probe.networks.places import Coordinates, Places
 from leela_probe.puzzles.pairs import Pair
@@ -248,11 +249,12 @@ class _Attribution:
     """Where the points of a sweep read the attribution of each site; kept from batch to batch."""
 
     def __init__(self, network: Network, sweep: Sweep, settings: Settings) -> None:
-        if settings.measure == "kl" and settings.direction == "noising" and settings.steps == 1:
+        flat = MEASURES[settings.measure].flat_at_clean
+        if flat and settings.direction == "noising" and settings.steps == 1:
             more = "take 2 steps or more" if sweep.needs_partner else "take another measure"
             raise ValueError(
-                "the gradient of kl is 0 at the clean run, where kl is largest, so that every "
-                f"estimate would be 0: {more}"
+                f"the gradient of {settings.measure} is 0 at the clean run, where it is largest, "
+                f"so that every estimate would be 0: {more}"
             )
         self.network, self.sweep, self.settings = network, sweep, settings
         self.places = Places(network)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from leela_probe.networks import measures, patching
 from leela_probe.networks.interventions import Add, Intervention
-from leela_probe.networks.measures import Runs
 from leela_probe.networks.network import Network
 from leela_probe.networks.patching import Job
+from leela_probe.networks.references import Reference
 from leela_probe.positions.planes import History
 from leela_probe.probing.folds import Split
 from leela_probe.probing.probes import Probes
@@ -197,22 +197,9 @@ def _some(
                     )
     logits = patching.run(network, planes, jobs).logits
     index = torch.tensor([job.board for job in jobs])
-    legal = torch.zeros(len(boards), logits.shape[1], dtype=torch.bool)
-    slots = []
-    for row, board in enumerate(boards):
-        own = encoded.slots[encoded.offsets[row] : encoded.offsets[row + 1]]
-        legal[row, torch.from_numpy(own.astype(np.int64))] = True
-        first = pairs[board].clean.parse_uci(pairs[board].line[0])
-        slots.append(int(own[encoded.moves[row].index(first)]))
-    odds = measures.log_odds(
-        Runs(
-            logits=logits,
-            value=None,
-            legal=legal[index],
-            slot=torch.tensor(slots)[index],
-            clean_logits=logits[: len(boards)][index],
-        )
-    ).tolist()
+    moves = [pairs[board].clean.parse_uci(pairs[board].line[0]) for board in boards]
+    reference = Reference.of(encoded, moves, logits[: len(boards)])
+    odds = measures.log_odds(reference.runs(logits, index)).tolist()
     for fact, job, changed in zip(facts, jobs[len(boards) :], odds[len(boards) :], strict=True):
         clean = odds[job.board]
         fact.update(clean=clean, changed=changed, effect=clean - changed)

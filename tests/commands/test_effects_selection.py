@@ -11,17 +11,11 @@ import pyarrow.parquet
 import pytest
 
 from leela_probe.commands import effects_selection
-from leela_probe.experiments import effect_figures
-from leela_probe.networks.measures import MEASURES
 
 
 @pytest.fixture
 def residual(tmp_path: Path) -> Path:
     return example_effects.write(example_effects.residual(), tmp_path / "r.parquet", where="after")
-
-
-def test_every_measure_has_a_unit() -> None:
-    assert set(effect_figures.UNITS) == set(MEASURES)
 
 
 def test_conditions_hold_together_and_values_of_one_apart(residual: Path) -> None:

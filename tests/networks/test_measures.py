@@ -172,3 +172,16 @@ def test_gradients_flow_through_every_measure(logits):
         (gradient,) = torch.autograd.grad(measure(runs).sum(), source)
         assert bool(torch.isfinite(gradient).all()), name
         assert float(gradient.abs().max()) > 0, name
+
+
+def test_a_measure_is_a_record_with_all_that_is_said_of_it():
+    for name, measure in MEASURES.items():
+        assert measure.name == name
+        assert measure.unit
+        assert measure.title
+        assert measure.function is getattr(measures, name)
+    assert [name for name, measure in MEASURES.items() if measure.needs_wdl] == [
+        "win_log_odds",
+        "q",
+    ]
+    assert [name for name, measure in MEASURES.items() if measure.flat_at_clean] == ["kl"]
