@@ -22,6 +22,7 @@ import leela_probe
 from leela_probe.commands import (
     attention,
     calibrate,
+    chapter_commands,
     convert,
     corrupt,
     demo,
@@ -42,7 +43,7 @@ from leela_probe.commands import random as random_
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (
+COMMANDS: tuple[registration.Command | registration.Group, ...] = (
     demo.COMMAND,
     info.COMMAND,
     eval_.COMMAND,
@@ -54,6 +55,7 @@ COMMANDS = (
     patch.GROUP,
     attention.COMMAND,
     probe.COMMAND,
+    *chapter_commands.commands(),
     stats.GROUP,
     plot.GROUP,
     reproduce.COMMAND,

@@ -501,6 +501,32 @@ class Network:
             ) from None
         return kept or {name: site.read(values[site.tensor]) for name, site in found.items()}
 
+    def run_from(self, name: str, value: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
+        """The wanted activations of a run that begins in the middle, with the value of one site.
+
+        Args:
+            name: of the site; all that is wanted must depend on the input through it alone.
+            value: an activation with the site's named axes.
+            wanted: names of sites.
+
+        Raises:
+            KeyError: if there is no such site.
+            ValueError: if something else would be needed to compute what is wanted.
+
+        Example:
+            >>> network = load(getfixture("attention_file"))
+            >>> values = network.run([chess.Board()], ["layer0.residual_after", "policy.logits"])
+            >>> last = f"layer{network.layers - 1}.residual_after"
+            >>> lens = network.run_from(last, values["layer0.residual_after"], ["policy.logits"])
+            >>> lens["policy.logits"].shape == values["policy.logits"].shape
+            True
+        """
+        wanted = check_names(wanted, "network.run_from")
+        site, found = self.site(name), {each: self.site(each) for each in wanted}
+        tensors = [each.tensor for each in found.values()]
+        values = self.graph.run({site.tensor: site.write(value)}, tensors)
+        return {each: given.read(values[given.tensor]) for each, given in found.items()}
+
     def stream(
         self,
         boards: Inputs,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from leela_probe.files.progress import Progress
     from leela_probe.files.store import Finished
     from leela_probe.networks.network import Network
+    from leela_probe.positions.planes import History
     from leela_probe.study.published import Published
     from leela_probe.study.results import Results
     from leela_probe.study.study import Networks, Study
 
 __all__ = [
-    "Chapter", "Command", "Drawn", "LeftOut", "Measured", "Measurement", "Rates", "Shown", "Tables",
-    "Undrawn",
+    "Chapter", "Command", "Drawn", "LeftOut", "MeasureTable", "Measured", "Measurement", "Rates",
+    "Shown", "Tables", "Undrawn",
 ]  # fmt: skip
 
 Tables = Mapping[str, "pd.DataFrame"]
@@ -140,21 +141,42 @@ class Shown:
     text: str = ""
 
 
+@runtime_checkable
+class MeasureTable(Protocol):
+    """Makes one table about a network and a file of puzzles; what was cut off goes on."""
+
+    def __call__(
+        self,
+        network: Network,
+        puzzles: Path,
+        out: Path,
+        *,
+        history: History,
+        limit: int | None,
+        overwrite: bool,
+        progress: Progress | None,
+    ) -> Finished:
+        """Makes the table, or goes on with it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command of its own, `leela-probe NAME PAIRS --network NET --out FILE`.
+    """A command of its own, `leela-probe NAME PUZZLES --network NET --out FILE`.
+
+    The file of a chapter that has one imports what takes time inside its functions: the command
+    line lists all commands without waiting for it.
 
     Attributes:
         name: of the command.
-        help: what it does, as its help text.
-        measure: makes the table: of a network, the puzzles, the output, whether another table may
-            be overwritten, and what shows progress.
+        help: its help text.
+        measure: makes the table.
         show: the short table that is printed of it.
     """
 
     name: str
     help: str
-    measure: Callable[[Network, Path, Path, bool, Progress], Finished]
+    measure: MeasureTable
     show: Callable[[Path], Shown]
 
 
