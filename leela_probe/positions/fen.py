@@ -2,8 +2,8 @@
 
 Dumps hold millions of positions, and python-chess takes most of the time of a puzzle to read its
 FEN piece by piece. Whatever is not plain here is left to python-chess, except for what it reads and
-lc0 refuses: promoted pieces marked with ~, letters and spaces outside ASCII, and move numbers
-beyond 31 bits.
+lc0 refuses: promoted pieces marked with ~, letters and spaces outside ASCII, castling rights
+without a rook, and move numbers beyond 31 bits.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def board(fen: str) -> chess.Board:
                     result.ep_square = chess.SQUARE_NAMES.index(en_passant)
                 return result
     result = chess.Board(fen)
+    if len(parts) > 2:
+        _refuse_lost_rights(result, parts[2])
     if "~" in fen:
         raise ValueError("'~' after a promoted piece belongs to other games (Crazyhouse)")
     for text, name in zip(parts[4:], ("half-move clock", "move number"), strict=False):
@@ -79,7 +81,17 @@ def _castles(board: chess.Board, rights: str) -> bool:
             board.set_castling_fen(rights)
         except ValueError:
             return False
+        _refuse_lost_rights(board, rights)
     return True
+
+
+def _refuse_lost_rights(board: chess.Board, rights: str) -> None:
+    """
+    Raises:
+        ValueError: for some of the rights there is no rook, so that python-chess leaves them out.
+    """
+    if rights != "-" and chess.popcount(board.castling_rights) < len(set(rights)):
+        raise ValueError(f"for some of the castling rights {rights!r} there is no king and rook")
 
 
 def _placed(placement: str) -> chess.Board | None:

@@ -167,7 +167,7 @@ def parse_with_board(row: Row) -> tuple[Puzzle, chess.Board] | tuple[MalformedRo
             f"bad FEN {short(row.fen)}: expected a half-move clock of at most {LONGEST_CLOCK:,} "
             f"and a move number below {LARGEST_NUMBER:,}"
         )
-    line = words(row.moves)
+    line = words(row.moves) if row.moves.startswith(("[", "{", "(")) else tuple(row.moves.split())
     if len(line) < 2:
         return malformed(
             f"expected the set-up move and at least one move of the solution, "

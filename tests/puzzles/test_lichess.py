@@ -91,6 +91,13 @@ def test_parquet_columns_may_hold_lists_numbers_with_gaps_and_bytes(tmp_path):
     assert (second.rating, second.themes, second.game_id) == (None, (), None)
 
 
+def test_moves_may_be_a_list_as_text():
+    for text in ("['e2e4', 'e7e5']", "{e2e4,e7e5}", '["e2e4","e7e5"]'):
+        puzzle = lichess.parse(Row(2, "1", START, text))
+        assert isinstance(puzzle, Puzzle)
+        assert puzzle.moves == ("e2e4", "e7e5")
+
+
 def test_only_three_columns_are_needed_in_any_order(tmp_path):
     path = tmp_path / "dump.csv"
     path.write_text(f"Moves,Extra,FEN,PuzzleId\ne2e4 e7e5,x,{START},00008\n")
@@ -252,6 +259,7 @@ def test_castling_may_be_written_as_the_king_taking_its_rook():
         ),
         (f"1,{START},e2e4 0000", "illegal move '0000' (number 2 of 2)"),
         (f"1,{START},e2e4 N@f6", "illegal move 'N@f6' (number 2 of 2)"),
+        (f"1,{START},e2e4 e7e5|", "'e7e5|' (number 2 of 2) is not a move"),
         (f"1,{START}", "expected 3 columns, got 2"),
         (f"1,{START},e2e4 e7e5,1500", "expected 3 columns, got 4"),
         (f'1,"{START},e2e4 e7e5', "not a row of CSV: unexpected end of data"),
