@@ -189,7 +189,8 @@ class Chapter:
         title: the heading.
         numbered: the heading begins with the id.
         question: what is asked, for the reader of the page; a text, or made from the study.
-        measurements: its stages, in their order; the first one says whether the chapter applies.
+        measurements: its stages, in their order.
+        reads: stages of chapters before it whose tables it reads.
         tabulate: turns what was measured into tables by name; chapters that give a table of one
             name share it, one below the other.
         figures: draws them.
@@ -203,6 +204,7 @@ class Chapter:
     numbered: bool = True
     question: str | Callable[[Study, Networks], str]
     measurements: Sequence[Measurement] = field(default=())
+    reads: Sequence[str] = ()
     tabulate: Callable[[Results], Iterable[tuple[str, pd.DataFrame]]] = lambda results: ()
     figures: Callable[[Results, Tables], Iterator[Drawn | Undrawn]] = lambda results, tables: iter(
         ()
@@ -210,6 +212,11 @@ class Chapter:
     summary: Callable[[Tables], str] = lambda tables: ""
     short_tables: Callable[[Tables], Iterable[Shown]] = lambda tables: ()
     published: Sequence[Published] = ()
+
+    @property
+    def stages(self) -> Sequence[str]:
+        """The stages it stands on; the first one says whether the chapter applies."""
+        return [*(each.name for each in self.measurements), *self.reads]
 
     @property
     def label(self) -> str:

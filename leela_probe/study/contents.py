@@ -20,6 +20,7 @@ def chapters() -> tuple[Chapter, ...]:
     """All chapters, in the order of the page; what a chapter builds on comes before it."""
     from leela_probe.study.chapters import (
         attention,
+        controls,
         entry,
         heads,
         piece_heads,
@@ -28,7 +29,7 @@ def chapters() -> tuple[Chapter, ...]:
         residual,
     )
 
-    modules = (puzzles, residual, heads, entry, piece_heads, probes, attention)
+    modules = (puzzles, residual, controls, heads, entry, piece_heads, probes, attention)
     return tuple(module.CHAPTER for module in modules)
 
 

@@ -95,7 +95,7 @@ def _section(
     chapter: Chapter, results: Results, networks: Networks, tables: Tables, figures: Figures
 ) -> dict[str, object]:
     """A chapter's part of the page."""
-    left_out = _left_out(results.records.get(chapter.measurements[0].name))
+    left_out = _left_out(results.records.get(chapter.stages[0]))
     own = [
         figure
         for place, some in figures.items()

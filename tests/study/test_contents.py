@@ -25,11 +25,14 @@ def test_every_chapter_is_listed():
     assert {name.strip() for name in listed.split(",") if name.strip()} == files
 
 
-def test_every_chapter_has_a_question_and_measures_something():
+def test_every_chapter_has_a_question_and_stands_on_what_was_measured_before_it():
+    before: set[str] = set()
     for chapter in contents.chapters():
         assert chapter.title
         assert chapter.question
-        assert chapter.measurements
+        assert chapter.stages
+        assert set(chapter.reads) <= before
+        before.update(chapter.stages)
         assert chapter.heading in (chapter.title, f"{chapter.id}: {chapter.title}")
 
 
