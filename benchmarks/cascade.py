@@ -37,7 +37,7 @@ def main() -> int:
             for all_plies in (False, True):
                 if number < 0 and all_plies:
                     continue  # the first run of all warms up and is not counted
-                out = Path(folder, f"all-plies-{all_plies}.parquet")
+                out = Path(folder, f"{number}-{all_plies}.parquet")  # a new one each time
                 start = time.perf_counter()
                 finished = filters.filter_puzzles(
                     arguments.dump,
