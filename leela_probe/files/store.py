@@ -14,16 +14,14 @@ import io
 import json
 import os
 import shutil
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from io import BufferedIOBase
 from itertools import count, islice
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import IO, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pyarrow
 import pyarrow.feather
@@ -31,11 +29,11 @@ import pyarrow.feather
 from leela_probe.files import bundled, disk, manifests, progress_display, tables
 from leela_probe.files.manifests import DamagedError, manifest_path, versions
 from leela_probe.files.progress import Progress, ResumedProgress
+from leela_probe.files.unfinished import UnfinishedFolder, digest, warn_of_damage
 
 __all__ = [
     "ChangedInputError",
     "Chunk",
-    "DamagedWarning",
     "Finished",
     "PlanChangedError",
     "Stage",
@@ -46,11 +44,7 @@ __all__ = [
 Row = TypeVar("Row")
 Facts = Callable[[Iterator[pyarrow.Table]], Mapping[str, object]]
 FINGERPRINT, BESIDE = b"fingerprint", b"beside"
-_BESIDE, _KEPT = "beside-", "kept-"
-_BEGUN = ("manifest.json", "plan.json")  # what an unfinished run is of, the later one first
 _COMPLETE = {"output", "rows", "counts"}  # what the manifest of a finished table has
-_DIGEST = hashlib.sha256().digest_size
-_Stamps = tuple[tuple[str, tuple[int, int, int]], ...]
 
 
 class PlanChangedError(ValueError):
@@ -63,10 +57,6 @@ class ChangedInputError(ValueError):
 
 class StageBusyError(RuntimeError):
     """Another process is working on the same output."""
-
-
-class DamagedWarning(UserWarning):
-    """Something that an earlier run had finished is damaged and is made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,22 +165,20 @@ class Stage:
             raise FileNotFoundError(
                 f"the folder {str(self.path.parent)!r} for {self.path.name!r} does not exist"
             )
-        self._partial = partial_path(self.path)
-        self._table = self._partial / f"table{self.path.suffix}"
+        self._folder = UnfinishedFolder(partial_path(self.path))
+        self._table = self._folder.path / f"table{self.path.suffix}"
         self._schema = schema
         self._verdicts = tuple(verdicts)
         self._overwrite = overwrite
         self._display = progress_display.shown(progress, name)
         self._shown = ExitStack()
         self._progress: Progress | None = None
-        self._lock: IO[str] | None = None
         self._reused: Finished | None = None
         self._total: int | None = None
         self._counts: Counter[str] = Counter()
         self._rows = 0
         self._done = 0
         self._parts = 0
-        self._beside: dict[str, tuple[_Stamps, str]] = {}
         self._files = {key: bundled.resolve(file) for key, file in inputs.items()}
         self._refuse_inputs()
         self._stamps = {key: disk.stamp(file) for key, file in self._files.items()}
@@ -244,14 +232,14 @@ class Stage:
 
     def _leave(self) -> None:
         try:
-            if self._lock is not None and not self._something_is_kept:
+            if self._folder.is_held and not self._folder.keeps_something:
                 with suppress(OSError):
-                    self._remove()  # there is nothing to go on with
+                    self._folder.remove()  # there is nothing to go on with
         finally:
-            self._let_go()
+            self._folder.let_go()
 
     def _open(self) -> None:
-        if not self._partial.exists():
+        if not self._folder.path.exists():
             try:
                 self._reused = self._finished_before()
             except (PlanChangedError, FileExistsError, DamagedError):
@@ -268,7 +256,7 @@ class Stage:
         except DamagedError as error:
             refusal = error
         ours = earlier is not None and not changes
-        if ours and self._is_assembled:
+        if ours and self._folder.is_assembled:
             self._drop_what_is_damaged()
             return
         try:
@@ -276,40 +264,28 @@ class Stage:
         except (PlanChangedError, FileExistsError, DamagedError) as error:
             refusal = refusal or self._with_begun(error, ours)
         if self._reused is not None:
-            if earlier is None or ours or self._overwrite or not self._something_is_kept:
-                self._remove()
-            self._let_go()
+            if earlier is None or ours or self._overwrite or not self._folder.keeps_something:
+                self._folder.remove()
+            self._folder.let_go()
             return
-        if changes and self._something_is_kept:
+        if changes and self._folder.keeps_something:
             refusal = PlanChangedError(
                 f"{str(self.path)!r} was begun with other settings: {'; '.join(changes)}. Run it "
                 f"again with the earlier settings to go on, or say that it shall be overwritten "
-                f"(or delete {str(self._partial)!r}) to start anew"
+                f"(or delete {str(self._folder.path)!r}) to start anew"
             )
         if refusal is not None and not self._overwrite:
             raise refusal
         if not ours:
-            self._clear()
-            self._write_manifest("plan.json", self._plan)
+            self._folder.clear()
+            self._folder.write_plan(self._plan)
 
     def _hold(self) -> None:
-        while True:
-            self._partial.mkdir(exist_ok=True)
-            path = self._partial / "lock"
-            try:
-                lock = path.open("w")
-            except FileNotFoundError:
-                continue  # removed by a process that has just finished
-            if not disk.hold(lock):
-                lock.close()
-                raise StageBusyError(
-                    f"another process is working on {str(self.path)!r}: wait until it is done, or "
-                    f"stop it first"
-                )
-            if disk.is_there(lock.fileno(), path):
-                self._lock = lock
-                return
-            lock.close()
+        if not self._folder.hold():
+            raise StageBusyError(
+                f"another process is working on {str(self.path)!r}: wait until it is done, or "
+                f"stop it first"
+            )
 
     def _finished_before(self) -> Finished | None:
         """The output, if it was finished with this plan and is whole."""
@@ -333,8 +309,8 @@ class Stage:
                     f"{'; '.join(changes)}. To go on, {advice}"
                 )
             manifests.check(self.path)
-            for name, digest in manifest.get("beside", {}).items():
-                self._check_beside(self.path.with_name(name), digest)
+            for name, checksum in manifest.get("beside", {}).items():
+                self._check_beside(self.path.with_name(name), checksum)
         except DamagedError as error:
             raise DamagedError(
                 f"{error}. Put the right file back, or say that it shall be overwritten to make it "
@@ -342,100 +318,57 @@ class Stage:
             ) from None
         return self._finished(manifest, reused=True)
 
-    def _check_beside(self, path: Path, digest: str) -> None:
+    def _check_beside(self, path: Path, checksum: str) -> None:
         if not path.exists():
             raise DamagedError(f"{str(path)!r} is missing, which belongs to {self.path.name!r}")
-        if _digest(path) != digest:
+        if digest(path) != checksum:
             raise DamagedError(
                 f"{str(path)!r} does not belong to {self.path.name!r} or is damaged: its SHA-256 "
-                f"is not {digest}"
+                f"is not {checksum}"
             )
 
     def _with_begun(self, error: Exception, ours: bool) -> Exception:
-        if not (ours and self._something_is_kept):
+        if not (ours and self._folder.keeps_something):
             return error
         return type(error)(f"{error}. A run that was to overwrite it has been begun")
 
     def _earlier_plan(self) -> dict[str, Any] | None:
         """What an unfinished run was begun with; None if there is none."""
-        for name in _BEGUN:
-            if (self._partial / name).exists():
-                try:
-                    earlier = manifests.read(self._partial / name, sealed=True)
-                except DamagedError as error:
-                    raise DamagedError(
-                        f"{error}. Say that {str(self.path)!r} shall be overwritten, or delete "
-                        f"{str(self._partial)!r}, to start anew"
-                    ) from None
-                return {key: earlier.get(key) for key in self._plan}
-        return None
+        try:
+            earlier = self._folder.begun_with()
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error}. Say that {str(self.path)!r} shall be overwritten, or delete "
+                f"{str(self._folder.path)!r}, to start anew"
+            ) from None
+        return None if earlier is None else {key: earlier.get(key) for key in self._plan}
 
     @property
     def assembled(self) -> bool:
         """Whether `finish` is all that is left to do."""
-        return self._reused is not None or self._is_assembled
-
-    @property
-    def _is_assembled(self) -> bool:
-        return (self._partial / "manifest.json").exists()
+        return self._reused is not None or self._folder.is_assembled
 
     def _drop_what_is_damaged(self) -> None:
         """Forget that the parts were joined, if the table or what goes beside it is not whole."""
-        manifest = manifests.read(self._partial / "manifest.json", sealed=True)
         try:
-            self._check_assembled(manifest)
+            self._check_assembled(self._folder.begun_with() or {})
         except DamagedError as error:
-            self._warn(str(error))
+            warn_of_damage(str(error))
             self._table.unlink(missing_ok=True)
-            (self._partial / "manifest.json").unlink()
-            if not (self._partial / "plan.json").exists():
-                self._write_manifest("plan.json", self._plan)
+            self._folder.drop_manifest(self._plan)
 
     def _check_assembled(self, manifest: Mapping[str, Any]) -> None:
         if not manifest.keys() >= _COMPLETE:
-            raise DamagedError(f"{str(self._partial / 'manifest.json')!r} is not that of a table")
+            raise DamagedError(f"the manifest in {str(self._folder.path)!r} is not that of a table")
         table = self._table if self._table.exists() else self.path
         if not table.exists():
             raise DamagedError(f"{str(table)!r} is gone")
         if disk.sha256(table) != manifest["output"]["sha256"]:
             raise DamagedError(f"{str(table)!r} is damaged")
         beside = manifest.get("beside", {}) | manifest.get("folders_beside", {})
-        for name, digest in beside.items():
+        for name, checksum in beside.items():
             made = self.beside(name)
-            self._check_beside(made if made.exists() else self.path.with_name(name), digest)
-
-    @property
-    def _something_is_kept(self) -> bool:
-        """Whether there is anything to go on with."""
-        if not self._partial.is_dir():
-            return False
-        return self._is_assembled or any(
-            file.name.startswith(("part-", _KEPT)) and not file.name.endswith(".tmp")
-            for file in self._partial.iterdir()
-        )
-
-    def _let_go(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def _remove(self) -> None:
-        try:
-            self._clear()
-        finally:
-            self._let_go()
-        (self._partial / "lock").unlink(missing_ok=True)
-        self._partial.rmdir()
-
-    def _clear(self) -> None:
-        """Empty the folder; what says how far it is goes last."""
-        for file in list(self._partial.iterdir()):
-            if file.is_dir():
-                shutil.rmtree(file)
-            elif file.name not in (*_BEGUN, "lock"):
-                file.unlink()
-        for name in reversed(_BEGUN):
-            (self._partial / name).unlink(missing_ok=True)
+            self._check_beside(made if made.exists() else self.path.with_name(name), checksum)
 
     # Parts
 
@@ -458,11 +391,11 @@ class Stage:
             chunk = tuple(islice(rows, size))
             if not chunk:
                 return
-            digest = hashlib.sha256()
+            sha256 = hashlib.sha256()
             for row in chunk:
-                digest.update(repr(row).encode(errors="surrogatepass") + b"\n")
+                sha256.update(repr(row).encode(errors="surrogatepass") + b"\n")
             self._parts = index + 1
-            fingerprint = digest.hexdigest()
+            fingerprint = sha256.hexdigest()
             if self._is_finished(index, fingerprint):
                 progress = self._progress
                 kept = progress.kept if isinstance(progress, ResumedProgress) else progress
@@ -482,13 +415,13 @@ class Stage:
             OSError: it could not be written; the message says what is kept.
         """
         self._check_inputs(only_if_touched=True)
-        beside = json.dumps(self._new_beside())
+        beside = json.dumps(self._folder.new_beside())
         facts = {FINGERPRINT: chunk.fingerprint, BESIDE: beside}
         marked = table.cast(self._schema).replace_schema_metadata(facts)
         stream = io.BytesIO()
         pyarrow.feather.write_feather(marked, stream, compression="lz4")
         with self._naming_what_is_kept():
-            self._write_checked(self._part(chunk.index).name, stream.getbuffer())
+            self._folder.write_checked(self._folder.part(chunk.index), stream.getbuffer())
         self._count(marked)
         self._report(chunk.rows, self._progress)
 
@@ -498,16 +431,16 @@ class Stage:
         It is moved there with the table, in place of an earlier one, and dropped where the parts
         are. The manifest has its checksum. Write it before the part is added that it belongs to.
         """
-        return self._partial / f"{_BESIDE}{name}"
+        return self._folder.beside(name)
 
     def keep(self, name: str, content: bytes) -> None:
         """Put an intermediate result on disk, for a run that goes on after this one was cut off."""
         with self._naming_what_is_kept():
-            self._write_checked(f"{_KEPT}{name}", content)
+            self._folder.write_checked(self._folder.intermediate(name), content)
 
     def kept(self, name: str) -> bytes | None:
         """An intermediate result that `keep` has put on disk; None if it is not there whole."""
-        content = self._read_checked(self._partial / f"{_KEPT}{name}")
+        content = self._folder.read_checked(self._folder.intermediate(name))
         return None if content is None else bytes(content)
 
     @property
@@ -516,7 +449,7 @@ class Stage:
         return {verdict: self._counts[verdict] for verdict in self._verdicts}
 
     def _is_finished(self, index: int, fingerprint: str) -> bool:
-        content = self._read_checked(self._part(index))
+        content = self._folder.read_checked(self._folder.part(index))
         if content is None:
             return False
         part = _table_in(content)
@@ -525,51 +458,16 @@ class Stage:
             return False
         if not part.schema.remove_metadata().equals(self._schema.remove_metadata()):
             return False
-        for name, digest in json.loads(facts[BESIDE]).items():
-            made = self.beside(name)
-            if not made.exists() or _digest(made) != digest:
-                self._warn(f"{str(made)!r} is missing or damaged")
+        for name, checksum in json.loads(facts[BESIDE]).items():
+            if not self._folder.is_whole_beside(name, checksum):
                 return False
-            self._beside[name] = _stamps(made), digest
         self._count(part)
         return True
-
-    def _new_beside(self) -> dict[str, str]:
-        """Checksums of what goes beside the table, new or changed since the last part."""
-        new = {}
-        for made in sorted(self._partial.glob(f"{_BESIDE}*")):
-            name, stamps = made.name.removeprefix(_BESIDE), _stamps(made)
-            if name not in self._beside or self._beside[name][0] != stamps:
-                new[name] = _digest(made)
-                self._beside[name] = stamps, new[name]
-        return new
-
-    def _write_checked(self, name: str, content: bytes | memoryview) -> None:
-        """Write a file behind the SHA-256 of its content."""
-        digest = hashlib.sha256(content).digest()
-        self._write(name, lambda file: (file.write(digest), file.write(content)))
-
-    def _read_checked(self, path: Path) -> memoryview | None:
-        """The content of what `_write_checked` has written; None if it is not there whole."""
-        try:
-            content = memoryview(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
-            self._warn(f"{str(path)!r} is damaged")
-            return None
-        return content[_DIGEST:]
-
-    def _warn(self, damage: str) -> None:
-        warnings.warn(f"{damage}: it is made again", DamagedWarning, stacklevel=4)
 
     def _report(self, rows: Sequence[object], progress: Progress | None) -> None:
         self._done += len(rows)
         if progress is not None:
             progress(self._done, self._total, self.counts)
-
-    def _part(self, index: int) -> Path:
-        return self._partial / f"part-{index:06d}.arrow"
 
     def _count(self, table: pyarrow.Table) -> None:
         self._rows += table.num_rows
@@ -596,11 +494,11 @@ class Stage:
         with self._naming_what_is_kept():
             if not self.assembled:
                 self._assemble(facts)
-            manifest = manifests.read(self._partial / "manifest.json", sealed=True)
+            manifest = self._folder.begun_with() or {}
             if self._table.exists():
                 os.replace(self._table, self.path)
-            for made in self._partial.glob(f"{_BESIDE}*"):
-                place = self.path.with_name(made.name.removeprefix(_BESIDE))
+            for name, made in self._folder.all_beside().items():
+                place = self.path.with_name(name)
                 if made.is_dir() and place.is_dir():
                     shutil.rmtree(place)
                 os.replace(made, place)
@@ -611,9 +509,9 @@ class Stage:
             manifests.write(
                 manifest_path(self.path),
                 manifest,
-                temporary=self._partial / "manifest.json.tmp",
+                temporary=self._folder.temporary("manifest.json"),
             )
-            self._remove()
+            self._folder.remove()
         return self._finished(manifest)
 
     def _finished(self, manifest: Mapping[str, Any], *, reused: bool = False) -> Finished:
@@ -628,7 +526,7 @@ class Stage:
 
     def _assemble(self, facts: Facts | None) -> None:
         write = tables.FORMATS[self.path.suffix]
-        self._write(
+        self._folder.write(
             self._table.name,
             lambda file: write(file, self._schema, tables.joined(self._finished_parts())),
         )
@@ -637,25 +535,21 @@ class Stage:
             "rows": self._rows,
             "counts": self.counts,
         }
-        self._new_beside()
+        beside = self._folder.checksums_beside()
         for kind, is_kind in (("beside", Path.is_file), ("folders_beside", Path.is_dir)):
-            sums = {
-                name: digest
-                for name, (_, digest) in sorted(self._beside.items())
-                if is_kind(self.beside(name))
-            }
+            sums = {name: each for name, each in beside.items() if is_kind(self.beside(name))}
             if sums:
                 manifest[kind] = sums
         if facts is not None:
             manifest["facts"] = dict(facts(tables.joined(self._finished_parts())))
-        self._write_manifest("manifest.json", manifest)
+        self._folder.write_manifest(manifest)
 
     def _finished_parts(self) -> Iterator[pyarrow.Table]:
         for index in range(self._parts):
-            content = self._read_checked(self._part(index))
+            content = self._folder.read_checked(self._folder.part(index))
             if content is None:
                 raise DamagedError(
-                    f"{str(self._part(index))!r} was damaged after it had been written. "
+                    f"{str(self._folder.part(index))!r} was damaged after it had been written. "
                     f"{self._what_is_kept()}Run again to make it again"
                 )
             yield _table_in(content)
@@ -676,21 +570,12 @@ class Stage:
             f"is {now} now. {self._what_is_kept()}Put the earlier file back and run again to go on"
         )
 
-    # Writing
-
-    def _write(self, name: str, content: Callable[[BufferedIOBase], object]) -> None:
-        disk.write(self._partial / name, content, temporary=self._partial / f"{name}.tmp")
-
-    def _write_manifest(self, name: str, content: Mapping[str, object]) -> None:
-        temporary = self._partial / f"{name}.tmp"
-        manifests.write(self._partial / name, content, temporary=temporary)
-
     def _what_is_kept(self) -> str:
         """A sentence, or nothing if nothing is kept."""
-        if not self._something_is_kept:
+        if not self._folder.keeps_something:
             return ""
         rows = f"{self._rows:,} finished rows are" if self._rows else "What is finished is"
-        return f"{rows} kept in {str(self._partial)!r}. "
+        return f"{rows} kept in {str(self._folder.path)!r}. "
 
     @contextmanager
     def _naming_what_is_kept(self) -> Iterator[None]:
@@ -709,22 +594,6 @@ class Stage:
 
 def _table_in(content: memoryview) -> pyarrow.Table:
     return pyarrow.feather.read_table(pyarrow.BufferReader(content), memory_map=False)
-
-
-def _files_in(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-
-
-def _stamps(path: Path) -> _Stamps:
-    return tuple((str(file.relative_to(path)), disk.stamp(file)) for file in _files_in(path))
-
-
-def _digest(path: Path) -> str:
-    """The SHA-256 of a file, or of the names and SHA-256 of all files in a folder."""
-    if path.is_file():
-        return disk.sha256(path)
-    sums = [[file.relative_to(path).as_posix(), disk.sha256(file)] for file in _files_in(path)]
-    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 
 
 def _plain(value: Mapping[str, object]) -> dict[str, Any]:

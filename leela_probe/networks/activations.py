@@ -24,7 +24,8 @@ import leela_probe
 from leela_probe.files import disk, manifests, progress_display
 from leela_probe.files.manifests import DamagedError
 from leela_probe.files.progress import Progress
-from leela_probe.files.store import DamagedWarning, PlanChangedError
+from leela_probe.files.store import PlanChangedError
+from leela_probe.files.unfinished import DamagedWarning
 from leela_probe.networks.network import Network
 from leela_probe.positions.encoding import EncodedBoards
 from leela_probe.positions.planes import History

@@ -22,7 +22,7 @@ from pathlib import Path
 import platformdirs
 
 from leela_probe.files import bundled, disk
-from leela_probe.files.store import DamagedWarning
+from leela_probe.files.unfinished import DamagedWarning
 from leela_probe.networks import onnx_files
 from leela_probe.networks.onnx_files import OnnxFile
 from leela_probe.weights import weights_files

@@ -18,10 +18,10 @@ from leela_probe.files import manifests, progress_display, store
 from leela_probe.files.manifests import DamagedError
 from leela_probe.files.store import (
     ChangedInputError,
-    DamagedWarning,
     PlanChangedError,
     StageBusyError,
 )
+from leela_probe.files.unfinished import DamagedWarning, UnfinishedFolder
 
 SCHEMA = pyarrow.schema({"number": pyarrow.int64(), "verdict": pyarrow.string()})
 ROWS = 50
@@ -566,16 +566,17 @@ def test_a_part_damaged_while_the_program_runs_is_not_joined(tmp_path, expected)
 def test_a_table_that_is_not_whole_in_its_place_is_joined_again(
     tmp_path, expected, monkeypatch, harm
 ):
-    def harmed(stage):
+    out = tmp_path / "out.parquet"
+
+    def harmed(folder):
         if harm == "gone":
-            stage.path.unlink()
+            out.unlink()
         else:
-            stage.path.write_bytes(stage.path.read_bytes()[:-1] + b"?")
+            out.write_bytes(out.read_bytes()[:-1] + b"?")
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.Stage, "_remove", harmed)
-        patch.setattr(store.Stage, "_leave", store.Stage._let_go)
+        patch.setattr(UnfinishedFolder, "remove", harmed)
         with pytest.raises(Crash):
             run(tmp_path)
     with pytest.warns(DamagedWarning, match=r"out\.parquet' is (gone|damaged): it is made again"):

@@ -9,7 +9,8 @@ import torch
 from crash_points import Crash, crash_at
 
 from leela_probe.files.manifests import DamagedError
-from leela_probe.files.store import DamagedWarning, PlanChangedError
+from leela_probe.files.store import PlanChangedError
+from leela_probe.files.unfinished import DamagedWarning
 from leela_probe.networks import activations
 
 WANTED = ["layer1.residual_after", "layer0.pattern"]

@@ -15,7 +15,7 @@ import onnx
 import pytest
 
 from leela_probe.files import disk
-from leela_probe.files.store import DamagedWarning
+from leela_probe.files.unfinished import DamagedWarning
 from leela_probe.networks import conversion, onnx_files
 from leela_probe.networks.network import load
 from leela_probe.weights import schema, weights_files
