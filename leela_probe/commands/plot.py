@@ -383,7 +383,7 @@ def scatter(
     options.choice(squares, ("mean", "max"), "--squares")
     files.claim()
     from leela_probe.commands import effects_selection
-    from leela_probe.figures import figures
+    from leela_probe.figures import figures, notes
     from leela_probe.statistics import comparisons
 
     taken = rows.read(effects)
@@ -402,7 +402,7 @@ def scatter(
         seed=intervals.seed,
     )
     unit, what = effects_selection.unit(taken)
-    note = effects_selection.text_in_words(comparisons.paired_text(found, unit=unit), taken)
+    note = effects_selection.text_in_words(notes.paired(found, unit=unit), taken)
     note = re.sub(r"-(?=\d)", "−", note)  # noqa: RUF001  a minus sign, as on the axes
     alone = found.only_first + found.only_second
     if alone:

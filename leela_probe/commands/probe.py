@@ -262,9 +262,8 @@ def _steps(
             plan.pairs,
             target,
             plan.splits,
+            causal.Steering(history=history, seed=probing.seed),
             boards=tested[: probing.steer],
-            history=history,
-            seed=probing.seed,
         ).assign(kind=target.kind, ply=target.ply)
         for target in plan.targets
     ]

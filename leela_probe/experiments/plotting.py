@@ -6,8 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from leela_probe.experiments import effect_figures, effect_tables
-from leela_probe.figures import figures, probe_figures
-from leela_probe.statistics import comparisons
+from leela_probe.figures import figures, notes, probe_figures
 from leela_probe.statistics.comparisons import PairedComparison
 
 __all__ = ["plot"]
@@ -38,7 +37,7 @@ def plot(results: pd.DataFrame | PairedComparison) -> Figure:
     """
     if isinstance(results, PairedComparison):
         return figures.paired_scatter(
-            results.table, names=results.names, note=comparisons.paired_text(results)
+            results.table, names=results.names, note=notes.paired(results)
         )
     columns = list(map(str, results.columns))
     if {*effect_tables.SCHEMA.names} <= {*columns}:

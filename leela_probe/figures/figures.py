@@ -353,7 +353,7 @@ def paired_scatter(
         names: of the two.
         unit: of the effect.
         what: name of the effect.
-        note: below the axes, such as `comparisons.paired_text`.
+        note: below the axes, such as `notes.paired`.
     """
     require_columns(table, ["first", "second"])
     first, second = table["first"].to_numpy(float), table["second"].to_numpy(float)

@@ -1,4 +1,4 @@
-"""Does the network use what the probe reads? Move the activation along the probe's direction.
+"""Does the network use what the probe reads? Steer the activation along the probe's direction.
 
 At the answer's square the activation is moved so that the probe's score of that square changes by a
 number of nats, and the policy is measured. The same step in a random direction, and the probe's
@@ -8,6 +8,7 @@ step at another square, are what it is held against.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from leela_probe.puzzles.pairs import Pair
 from leela_probe.statistics import intervals
 from leela_probe.statistics.resampling import add_up, cluster_codes
 
-__all__ = ["BEYOND", "DIRECTIONS", "measure", "summary"]
+__all__ = ["BEYOND", "DIRECTIONS", "Steering", "measure", "summary"]
 
 DIRECTIONS = ("probe", "random direction", "other square")
 """The probe's direction at the answer's square; a random direction of equal length there; the
@@ -40,20 +41,34 @@ BEYOND = "probe minus random direction"
 _AT_ONCE = 16
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steering:
+    """Which activations are moved, and how far.
+
+    Attributes:
+        nats: by how much the score of the answer's square is moved.
+        sites: which layers; all that are probed by default.
+        history: what stands for positions before the known ones: as in what the probes learned.
+        seed: for the random directions and squares.
+    """
+
+    nats: tuple[float, ...] = (-8.0, -4.0, 4.0, 8.0)
+    sites: tuple[str, ...] | None = None
+    history: History = History.FILLED
+    seed: int = 0
+
+
 def measure(
     network: Network,
     probes: Probes,
     pairs: Sequence[Pair],
     target: Target,
     splits: Sequence[Split],
+    steering: Steering | None = None,
     *,
     boards: Sequence[int],
-    nats: Sequence[float] = (-8.0, -4.0, 4.0, 8.0),
-    sites: Sequence[str] | None = None,
-    history: History = History.FILLED,
-    seed: int = 0,
 ) -> pd.DataFrame:
-    """Effects of steps along a probe's direction, one row a puzzle, layer, direction and step.
+    """Effects of steering along a probe's direction, one row per puzzle, layer, direction and step.
 
     Each puzzle is moved along the direction of a probe that it tested and that was not trained on
     it; with several seeds, of the first.
@@ -64,12 +79,9 @@ def measure(
         pairs: the puzzles.
         target: which of the probes' targets.
         splits: those that the probes were trained on.
+        steering: which activations are moved, and how far.
         boards: which of the puzzles; those without an answer, without a rival to the first move,
             or on no test side are left out.
-        nats: by how much the score of the answer's square is moved.
-        sites: which layers; all by default.
-        history: what stands for positions before the known ones: as in what the probes learned.
-        seed: of the random directions and squares.
 
     Returns:
         puzzle_id, game_id, site, layer, direction, nats, clean (log odds of the first move, nats),
@@ -79,8 +91,10 @@ def measure(
     Raises:
         KeyError: if the probes know no such target or site.
     """
-    wanted = probes.sites if sites is None else tuple(sites)
-    for site in wanted:
+    steering = Steering() if steering is None else steering
+    sites = probes.sites if steering.sites is None else steering.sites
+    steering = replace(steering, sites=sites)
+    for site in sites:
         if site not in probes.sites:
             raise KeyError(f"no probes of {site!r}: they read {', '.join(probes.sites)}")
     place = {
@@ -90,10 +104,9 @@ def measure(
     }
     good = [b for b in boards if b in place and pairs[b].clean.legal_moves.count() > 1]
     parts = [
-        _some(network, probes, pairs, target, good[start : start + _AT_ONCE], place, nats,
-              wanted, history, seed)
+        _batch(network, probes, pairs, target, good[start : start + _AT_ONCE], place, steering)
         for start in range(0, len(good), _AT_ONCE)
-    ]  # fmt: skip
+    ]
     columns = ["puzzle_id", "game_id", "site", "layer", "direction", "nats", "clean", "changed",
                "effect", "size"]  # fmt: skip
     return pd.DataFrame([row for part in parts for row in part], columns=columns)
@@ -142,26 +155,24 @@ def summary(
     return found.assign(**estimates.columns("effect"))
 
 
-def _some(
+def _batch(
     network: Network,
     probes: Probes,
     pairs: Sequence[Pair],
     target: Target,
     boards: Sequence[int],
     place: dict[int, int],
-    nats: Sequence[float],
-    sites: Sequence[str],
-    history: History,
-    seed: int,
+    steering: Steering,
 ) -> list[dict[str, object]]:
-    encoded = network.encode([pairs[board].clean for board in boards], history=history)
+    sites = steering.sites or probes.sites
+    encoded = network.encode([pairs[board].clean for board in boards], history=steering.history)
     planes = torch.from_numpy(encoded.planes())
     values = network.run(planes, sites)
     jobs = [Job(board=row, interventions=()) for row in range(len(boards))]
     facts: list[dict[str, object]] = []
     for row, board in enumerate(boards):
         pair, answer = pairs[board], int(target.answer[board])
-        draw = np.random.default_rng([seed, board])
+        draw = np.random.default_rng([steering.seed, board])
         others = [square for square in range(64) if square != answer]
         for site in sites:
             activation = values[site][row].float().cpu()
@@ -179,7 +190,7 @@ def _some(
             if slope == 0:
                 continue
             for name, (square, unit) in steps.items():
-                for step in nats:
+                for step in steering.nats:
                     change = Intervention(
                         site=site, square=square, action=Add(direction=unit * (step / slope))
                     )

@@ -13,6 +13,7 @@ from example_pairs import random_pairs
 from leela_probe.networks.measures import Runs, log_odds
 from leela_probe.positions.planes import History
 from leela_probe.probing import causal, folds, probes, targets
+from leela_probe.probing.causal import Steering
 from leela_probe.probing.recipes import Recipe
 from leela_probe.probing.rows import MemoryRows
 from leela_probe.statistics import intervals
@@ -74,7 +75,13 @@ def test_a_direction_that_is_read_out_moves_the_policy_as_its_gradient_says(sett
     )
     small = 0.01 * float(slope.square().sum())
     table = causal.measure(
-        net, aligned, pairs, target, splits, boards=[board], nats=[small, -small], sites=[SITE]
+        net,
+        aligned,
+        pairs,
+        target,
+        splits,
+        Steering(nats=(small, -small), sites=(SITE,)),
+        boards=[board],
     )
     steps = table.set_index(["direction", "nats"])["changed"] - odds
     # moving the score by so many nats moves the log odds by as many, to first order
@@ -123,7 +130,13 @@ def test_steps_start_from_the_policy_under_the_history_that_is_asked_for(setting
     clean = {}
     for history in (History.KNOWN, History.FILLED):
         table = causal.measure(
-            net, trained, pairs, target, splits, boards=range(4), history=history, nats=[1.0]
+            net,
+            trained,
+            pairs,
+            target,
+            splits,
+            Steering(history=history, nats=(1.0,)),
+            boards=range(4),
         )
         clean[history] = table.groupby("puzzle_id", sort=False)["clean"].first()
         policy = net.evaluate([pair.clean for pair in pairs[:4]], history=history)
@@ -137,7 +150,7 @@ def test_steps_start_from_the_policy_under_the_history_that_is_asked_for(setting
 def test_a_summary_has_the_means_and_intervals_of_each_step_by_game(setting):
     net, pairs, target, splits, _, trained = setting
     table = causal.measure(
-        net, trained, pairs, target, splits, boards=range(24), nats=[-8.0, 8.0]
+        net, trained, pairs, target, splits, Steering(nats=(-8.0, 8.0)), boards=range(24)
     ).assign(kind="target", ply=3)
     found = causal.summary(table, resamples=199)
     assert len(found) == 2 * 4 * 2
@@ -162,5 +175,11 @@ def test_an_unknown_layer_is_refused(setting):
     net, pairs, target, splits, _, trained = setting
     with pytest.raises(KeyError, match=r"no probes of 'layer1\.residual_after'"):
         causal.measure(
-            net, trained, pairs, target, splits, boards=[0], sites=["layer1.residual_after"]
+            net,
+            trained,
+            pairs,
+            target,
+            splits,
+            Steering(sites=("layer1.residual_after",)),
+            boards=[0],
         )
