@@ -22,7 +22,7 @@ from pathlib import Path
 
 from leela_probe import cli
 
-LONGEST = 120.0
+LONGEST = 300.0
 """Seconds after which a trial counts as one that hangs."""
 
 Call = Sequence[str] | Callable[[], object]

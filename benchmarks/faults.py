@@ -14,7 +14,7 @@ Kinds:
     fens        FENs mutated, and compared with lc0 where it is installed
 
 A trial is right if the result is the same, or the damage is refused in one line (and, for a stage,
-made anew with --overwrite). Wrong are: another result, a traceback, a signal, two minutes without
+made anew with --overwrite). Wrong are: another result, a traceback, a signal, five minutes without
 an end, files left over. Each trial runs in a process forked from this one after the imports.
 """
 

@@ -97,7 +97,7 @@ def filter_puzzles(
         "kept": "hard, correct and forcing",
     }
     terminal.console().print(tables_shown.funnel(finished.counts, meanings))
-    for remark in filters.remarks(finished):
+    for remark in filters.remarks(finished.counts, finished.facts):
         terminal.console().print(remark)
     print(terminal.outcome(finished))
 

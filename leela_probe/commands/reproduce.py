@@ -181,6 +181,8 @@ class _Report:
     def __call__(self, record: Record, fresh: bool) -> None:
         """Reports that a stage is done."""
         self.show(record, fresh)
+        if "kept" in record.counts and fresh:
+            self._remark()
         if "found" in record.counts and fresh:
             found = record.counts["found"]
             self._estimate(f"more with {found:,} puzzles", found)
@@ -191,6 +193,16 @@ class _Report:
         took = f", {record.seconds:.0f} s" if not record.reason else ""
         text = f"{record.name}: {state}{took if fresh else ' before'}"
         terminal.console().print(text, soft_wrap=True)
+
+    def _remark(self) -> None:
+        """Prints what is likely wrong with the networks or the dump, as the filter saw them."""
+        from leela_probe.files import manifests
+        from leela_probe.puzzles import filters
+
+        table = self._study.table("filtered.parquet")
+        manifest = manifests.read(manifests.manifest_path(table))
+        for remark in filters.remarks(manifest["counts"], manifest.get("facts", {})):
+            terminal.console().print(remark, soft_wrap=True)
 
     def estimate_all(self) -> None:
         """Prints how long the study will take, if its puzzles are not known yet."""

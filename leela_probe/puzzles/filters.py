@@ -206,18 +206,20 @@ def _wanted(
 _LOOKED_AT = 100  # puzzles whose first moves both networks are asked for, to see which is stronger
 
 
-def remarks(finished: Finished) -> list[str]:
+def remarks(counts: Mapping[str, int], facts: Mapping[str, Any]) -> list[str]:
     """What is likely wrong with a run of the filter, and what of the dump was not used.
 
+    Args:
+        counts: how many rows have each verdict, as a `Finished` or a manifest says.
+        facts: what else it says.
+
     Example:
-        >>> facts = {"first_moves": {"puzzles": 100, "strong": 31, "weak": 58}}
-        >>> run = Finished(path=Path("f.csv"), manifest_path=Path("f.csv.manifest.json"), rows=200,
-        ...                counts={"not_hard": 199, "kept": 1}, facts=facts)
-        >>> remarks(run)
+        >>> first_moves = {"puzzles": 100, "strong": 31, "weak": 58}
+        >>> remarks({"not_hard": 199, "kept": 1}, {"first_moves": first_moves})
         ['the weak network finds the first move of 58 of the first 100 puzzles, the strong one of \
 31: are the two swapped?']
     """
-    facts, lines = finished.facts, []
+    lines = []
     first = facts.get("first_moves", {"puzzles": 0, "strong": 0, "weak": 0})
     if facts.get("same_network"):
         lines.append(
@@ -229,8 +231,8 @@ def remarks(finished: Finished) -> list[str]:
             f"the weak network finds the first move of {first['weak']} of the first "
             f"{first['puzzles']} puzzles, the strong one of {first['strong']}: are the two swapped?"
         )
-    elif not finished.counts.get(Verdict.KEPT.value):
-        lines.append(f"no puzzle is kept: {_last_hurdle(finished.counts)}")
+    elif not counts.get(Verdict.KEPT.value):
+        lines.append(f"no puzzle is kept: {_last_hurdle(counts)}")
     if facts.get("other_games"):
         lines.append(
             f"{facts['other_games']:,} rows name a game that is not one of Lichess: each counts as "

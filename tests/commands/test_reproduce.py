@@ -14,6 +14,12 @@ import onnx
 import pytest
 import small_study
 
+from leela_probe.commands import reproduce
+from leela_probe.files import manifests
+from leela_probe.networks import network
+from leela_probe.study.records import DONE, Record, Records
+from leela_probe.study.study import Networks
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -128,3 +134,18 @@ def test_a_missing_file_is_named(arguments, tmp_path, cache):
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert errors == "leela-probe: no puzzles at nowhere.csv\n"
+
+
+def test_what_the_filter_makes_of_the_networks_is_printed(tmp_path, capsys):
+    study = small_study.study(tmp_path, tmp_path / "d.csv", tmp_path / "s", tmp_path / "w")
+    counts, facts = {"not_hard": 4, "kept": 0}, {"ignored_columns": ["Elo"]}
+    table = manifests.manifest_path(study.table("filtered.parquet"))
+    manifests.write(table, {"counts": counts, "facts": facts})
+    report = reproduce._Report(study, Networks(study, network.load), Records(tmp_path))
+    record = Record(name="filter", state=DONE, plan={}, counts=counts)
+    report(record, True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no puzzle is kept: the weak network sees the first move of each" in said
+    assert "columns that are not used: Elo" in said
+    report(record, False)
+    assert "no puzzle" not in capsys.readouterr().out

@@ -539,7 +539,7 @@ def test_the_manifest_says_what_of_the_dump_was_not_used(folder, tmp_path):
         "RatingDeviation", "Popularity", "NbPlays", "OpeningTags",
     ]  # fmt: skip
     assert finished.facts["other_games"] == 8
-    assert filters.remarks(finished)[-2:] == [
+    assert filters.remarks(finished.counts, finished.facts)[-2:] == [
         "8 rows name a game that is not one of Lichess: each counts as from a game of its own",
         "columns that are not used: RatingDeviation, Popularity, NbPlays, OpeningTags",
     ]
@@ -582,21 +582,17 @@ def test_the_same_network_twice_is_said(folder, tmp_path):
         folder / "dump.csv", tmp_path / "o.csv", strong=strong, weak=strong, limit=40, workers=0
     )
     assert finished.facts["same_network"]
-    assert filters.remarks(finished)[0].startswith("strong and weak are the same network")
-
-
-def finished_with(facts, **counts):
-    return store.Finished(
-        path=Path("f.csv"), manifest_path=Path("m"), rows=9, counts=counts, facts=facts
+    assert filters.remarks(finished.counts, finished.facts)[0].startswith(
+        "strong and weak are the same network"
     )
 
 
 def test_networks_that_are_swapped_are_suspected():
     facts = {"first_moves": {"puzzles": 50, "strong": 11, "weak": 12}}
-    (remark,) = filters.remarks(finished_with(facts, kept=3))
+    (remark,) = filters.remarks({"kept": 3}, facts)
     assert remark.endswith("50 puzzles, the strong one of 11: are the two swapped?")
     facts["first_moves"]["strong"] = 12
-    assert filters.remarks(finished_with(facts, kept=3)) == []
+    assert filters.remarks({"kept": 3}, facts) == []
 
 
 @pytest.mark.parametrize(
@@ -611,7 +607,7 @@ def test_networks_that_are_swapped_are_suspected():
     ],
 )
 def test_where_nothing_is_kept_the_last_hurdle_is_named(counts, hint):
-    (remark,) = filters.remarks(finished_with({}, **counts))
+    (remark,) = filters.remarks(counts, {})
     assert remark.startswith("no puzzle is kept: ")
     assert hint in remark
 
