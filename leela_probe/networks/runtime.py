@@ -61,7 +61,7 @@ class Runtime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
-                serialised, options, providers=["CPUExecutionProvider"]
+                serialised, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except Exception as error:  # onnxruntime's exceptions share no narrower class
             raise ValueError(f"{path} cannot be opened by onnxruntime: {_reason(error)}") from error
@@ -114,7 +114,9 @@ def run_file(path: Path, planes: np.ndarray, outputs: Sequence[str]) -> list[np.
     options.log_severity_level = _FATAL_ONLY
     content = unpacking.unpacked(path) if path.name.lower().endswith(".gz") else str(path)
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
         (entry,) = session.get_inputs()[:1]
         fixed = entry.shape[0] if isinstance(entry.shape[0], int) else len(planes)
         padded = np.concatenate([planes, planes[: -len(planes) % fixed]])

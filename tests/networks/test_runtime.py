@@ -239,3 +239,11 @@ def test_a_users_own_choice_of_telemetry_stays(tmp_path):
     )
     said, _ = in_an_empty_home(code, tmp_path / "home", ORT_DISABLE_TELEMETRY="0")
     assert said == "0"
+
+
+def test_onnxruntime_prints_nothing_of_its_own_where_it_refuses(attention_file, capfd):
+    model = onnx.load(attention_file)
+    with_an_unknown_input(model)
+    with pytest.raises(ValueError, match="cannot be opened by onnxruntime"):
+        Runtime(model, attention_file)
+    assert capfd.readouterr() == ("", "")
