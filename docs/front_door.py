@@ -40,6 +40,7 @@ CHAPTERS = {
     "Networks whose look-ahead is known": [
         "planted_network", "planted_puzzles", "known_networks", "calibrate",
     ],
+    "The whole study": ["Study", "reproduce"],
 }  # fmt: skip
 
 

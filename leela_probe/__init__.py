@@ -29,6 +29,7 @@ __all__ = [
     "ScreenSettings",
     "Search",
     "Settings",
+    "Study",
     "Sweep",
     "SweepPoint",
     "Write",
@@ -59,6 +60,7 @@ __all__ = [
     "read_pairs",
     "read_puzzles",
     "recovered",
+    "reproduce",
     "screen",
     "significance",
     "split_halves",
@@ -124,6 +126,8 @@ if TYPE_CHECKING:
     from leela_probe.statistics.comparisons import paired as compare
     from leela_probe.statistics.split_halves import choose as split_halves
     from leela_probe.statistics.stats import percentile_curves, summarise
+    from leela_probe.study.reproduction import in_one_call as reproduce
+    from leela_probe.study.study import Study
     from leela_probe.weights.random_networks import write as random_network
 else:
     _PLACES = {  # in the order of work, as on the page
@@ -187,6 +191,9 @@ else:
         "planted_puzzles": "organisms.planted_puzzles.make",
         "known_networks": "organisms.calibration.organisms",
         "calibrate": "organisms.calibration.calibrate",
+        # the whole study
+        "Study": "study.study.Study",
+        "reproduce": "study.reproduction.in_one_call",
     }
 
     def __getattr__(name):

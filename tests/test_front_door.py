@@ -25,7 +25,7 @@ NAMES = {
     "read_effects", "recovered", "attention", "probe", "ProbeSettings", "Recipe", "probe_accuracy",
     "summarise", "compare", "significance", "split_halves", "percentile_curves",
     "plot", "draw_board", "draw_effects",
-    "planted_network", "planted_puzzles", "known_networks", "calibrate",
+    "planted_network", "planted_puzzles", "known_networks", "calibrate", "Study", "reproduce",
 }  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def short_tables(ablation: Ablation, tables: Tables) -> Iterator[Shown]:
                     f"{int(row['n']):,}",
                     wording.number(row),
                     f"{int(row['greater']):,} to {int(row['less']):,}",
-                    wording.p_value(row["wilcoxon_p"]),
+                    wording.p_value(float(row["wilcoxon_p"])),
                 ]
                 for row in margins.to_dict("records")
             ],

@@ -6,23 +6,26 @@ made anew because settings or files have changed is said before anything is meas
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from leela_probe.files import manifests, store
+from leela_probe.files import bundled, manifests, progress_display, store
 from leela_probe.files.progress import Progress
 from leela_probe.files.store import PlanChangedError
-from leela_probe.study import contents, derived
+from leela_probe.networks import network
+from leela_probe.study import contents, derived, page
 from leela_probe.study.chapter import LeftOut, Measurement
 from leela_probe.study.records import BEGUN, DONE, LEFT_OUT, Record, Records
 from leela_probe.study.study import Networks, Study
 
-__all__ = ["ShowProgress", "check", "finished", "reproduce"]
+__all__ = ["ShowProgress", "check", "finished", "in_one_call", "reproduce"]
 
 ShowProgress = Callable[[str], AbstractContextManager[Progress]]
 """Opens a display of the progress of a stage."""
@@ -67,6 +70,50 @@ def reproduce(
         report(record, True)
         done.append(record)
     return done
+
+
+def in_one_call(study: Study, *, overwrite: bool = False, progress: bool | None = None) -> Path:
+    """The page of a whole study, after all that is not done yet is done.
+
+    Args:
+        study: the puzzles, the two networks, the folder and the settings; names of files that come
+            with the package, such as `bundled:mates`, are fine.
+        overwrite: replace results of other files, settings or versions.
+        progress: by default a bar is shown in a terminal or notebook; with False nothing.
+
+    Raises:
+        PlanChangedError, ValueError: see `check`.
+        FileNotFoundError: if a file that it starts from is not there.
+
+    Example:
+        >>> import leela_probe as lp
+        >>> study = lp.Study(
+        ...     dump=Path("bundled:mates"),
+        ...     strong=Path("bundled:strong"),
+        ...     weak=Path("bundled:weak"),
+        ...     out=Path("study"),
+        ...     criteria=lp.Criteria(forcing=0.0),
+        ...     limit=200,
+        ... )
+        >>> lp.reproduce(study).name  # doctest: +SKIP
+        'index.html'
+    """
+    study = dataclasses.replace(
+        study,
+        dump=bundled.resolve(study.dump),
+        strong=bundled.resolve(study.strong),
+        weak=bundled.resolve(study.weak),
+    )
+    networks = Networks(study, partial(network.load, device=study.device, dtype=study.dtype))
+    with Records(study.out) as records:
+        reproduce(
+            study,
+            networks,
+            records,
+            overwrite=overwrite,
+            show=lambda name: progress_display.shown(progress, name),
+        )
+    return study.table(page.NAME)
 
 
 def check(

@@ -31,7 +31,7 @@ PAPER_HEAD = (12, 12)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """What is asked for.
+    """What a study is of, and how it is done.
 
     Attributes:
         dump: the puzzles.
@@ -56,6 +56,12 @@ class Study:
         dtype: what it computes in.
         strong_format: input format of the strong network; None for what its file says.
         weak_format: of the weak network.
+
+    Example:
+        >>> files = {"dump": "puzzles.csv.zst", "strong": "t82.pb.gz", "weak": "ld2.pb.gz"}
+        >>> study = Study(out=Path("out"), **{name: Path(file) for name, file in files.items()})
+        >>> study.table("residual.parquet").name
+        'residual.parquet'
     """
 
     dump: Path

@@ -266,3 +266,11 @@ def test_a_real_network_on_real_puzzles_ends_with_a_page_that_tells_what_does_no
     assert first["corrupted"] > 5 * abs(first["matched_control"])
     text = (study.out / "index.html").read_text()
     assert "maia-1900 is a residual tower and has no attention heads" in text
+
+
+def test_one_call_gives_the_page_and_measures_nothing_twice(copied):
+    before = small_study.results(copied.out)
+    page = reproduction.in_one_call(copied, progress=False)
+    assert page == copied.out / "index.html"
+    assert page.is_file()
+    assert small_study.results(copied.out) == before
