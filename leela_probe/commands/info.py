@@ -103,6 +103,11 @@ def network(loaded: Network, architecture: Architecture | None = None) -> Table:
             f"{len(loaded.sites)} of {len(list(_kinds(loaded.sites)))} kinds; --sites lists them",
         ),
     ]
+    if loaded.lost_sites:
+        joined = (
+            f"{', '.join(loaded.lost_sites)}: joined with others by the tool that wrote the file"
+        )
+        facts.append(("not in the file", joined))
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -31,6 +31,8 @@ from leela_probe.weights import weights_files
 
 __all__ = ["Answer", "ask", "is_installed"]
 
+_LONGEST = 3600  # seconds; lc0 computes on one core here, and large networks are slow
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -92,12 +94,25 @@ def ask(
             "positions": [[fen, list(moves)] for fen, moves in positions],
         }
         question.write_text(json.dumps(asked))
-        result = subprocess.run(
-            [sys.executable, "-m", "leela_probe.networks.lc0_answers", str(question), str(answer)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            result = subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "leela_probe.networks.lc0_answers",
+                    str(question),
+                    str(answer),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                timeout=_LONGEST,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(
+                f"lc0 gave no answer for {path} within {_LONGEST} seconds: it was stopped"
+            ) from error
         if result.returncode != 0 or not answer.exists():
             said = result.stderr.strip().splitlines()
             raise RuntimeError(

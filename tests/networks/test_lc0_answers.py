@@ -78,3 +78,9 @@ def test_numbers_survive_the_way_between_processes(network_file):
     (answer,) = lc0_answers.ask(network_file("attention"), [(chess.STARTING_FEN, ("e2e4",))])
     assert answer.masks.dtype == np.uint64
     assert int(answer.masks[111]) == 2**64 - 1
+
+
+def test_lc0_is_given_up_after_a_while(network_file, monkeypatch):
+    monkeypatch.setattr(lc0_answers, "_LONGEST", 0.01)
+    with pytest.raises(RuntimeError, match=r"pb\.gz within 0\.01 seconds: it was stopped"):
+        lc0_answers.ask(network_file("attention"), [(chess.STARTING_FEN, ("e2e4",))])
