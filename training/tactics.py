@@ -13,7 +13,9 @@ only one that wins as fast:
 
 A forced reply shows at one ply, and so does much of what mates: the score of `one_ply` finds nine
 of ten sacrifices that are made by chance. A network would learn that instead of looking ahead; so
-most roots that the score finds are left out. Of those that are kept it finds less than a third.
+most roots that the score finds are left out. Of those that are kept it finds less than a third;
+fitted to them again it finds a quarter of the others and two thirds of the sacrifices, fitted to
+the sacrifices alone 85 % of them.
 
 Everything is done by `tactics.c`.
 """
