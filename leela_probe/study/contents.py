@@ -23,19 +23,22 @@ def chapters() -> tuple[Chapter, ...]:
         controls,
         entry,
         heads,
+        lens,
         piece_heads,
         probes,
         puzzles,
         residual,
     )
 
-    modules = (puzzles, residual, controls, heads, entry, piece_heads, probes, attention)
+    modules = (puzzles, residual, controls, heads, entry, piece_heads, probes, attention, lens)
     return tuple(module.CHAPTER for module in modules)
 
 
 def commands() -> tuple[Command, ...]:
     """The commands that chapters bring along."""
-    return ()
+    from leela_probe.study.chapters import lens
+
+    return (lens.COMMAND,)
 
 
 def measurements() -> list[Measurement]:
