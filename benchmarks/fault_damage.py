@@ -141,7 +141,7 @@ def _damage(path: Path, files: Sequence[Path], rng: random.Random) -> None:
     elif change == 6 and content:
         flip(path, rng)
     elif change == 7:
-        shutil.copy(path, path.with_name(f"part-{rng.randint(0, 9):06d}.arrow"))
+        path.with_name(f"part-{rng.randint(0, 9):06d}.arrow").write_bytes(content)
     else:
         path.write_bytes(garble(content, rng))
 

@@ -203,7 +203,7 @@ def _wanted(
 # What there is to say of a run
 
 
-_LOOKED_AT = 100  # puzzles whose first moves both networks are asked for, to see which is stronger
+_LOOKED_AT = 50  # puzzles whose first moves both networks are asked for, to see which is stronger
 
 
 def remarks(counts: Mapping[str, int], facts: Mapping[str, Any]) -> list[str]:
