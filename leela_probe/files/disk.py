@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-__all__ = ["behind_link", "hold", "scratch_folder", "sha256", "stamp", "write"]
+__all__ = ["behind_link", "hold", "remove_abandoned", "scratch_folder", "sha256", "stamp", "write"]
 
 
 def behind_link(path: str | Path) -> Path:
@@ -83,7 +83,7 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
         parent: where it is made.
         prefix: what its name begins with, and that of those that are removed.
     """
-    _remove_abandoned(parent, prefix, "")
+    remove_abandoned(parent, prefix)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         with _locked(folder) as ours:
@@ -98,7 +98,7 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    _remove_abandoned(path.parent, f".{path.name}.", ".partial")
+    remove_abandoned(path.parent, f".{path.name}.", ".partial")
     while True:
         place = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         with place.open("xb") as file:
@@ -136,7 +136,8 @@ def is_there(handle: int, path: Path) -> bool:
         return False
 
 
-def _remove_abandoned(folder: Path, prefix: str, suffix: str) -> None:
+def remove_abandoned(folder: Path, prefix: str, suffix: str = "") -> None:
+    """Remove the temporary files and folders of that name which killed programs have left."""
     if os.name != "posix":  # without locks nobody can tell whose they are
         return
     for name in glob.glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}", root_dir=folder):

@@ -146,6 +146,7 @@ def convert(
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{target} is the network to convert itself: name another file")
     if target.exists() and not overwrite:
+        disk.remove_abandoned(target.absolute().parent, _SCRATCH)
         raise FileExistsError(
             f"{target} exists already: name another output, or say that it shall be overwritten"
         )

@@ -235,6 +235,17 @@ def test_what_a_killed_conversion_left_is_removed(call, network_file, tmp_path):
     assert kept.suffix == ".onnx"
 
 
+def test_what_a_conversion_killed_at_its_very_end_left_goes_with_the_refusal(
+    network_file, tmp_path
+):
+    target = tmp_path / "n.onnx"
+    conversion.convert(network_file("attention"), target)
+    (tmp_path / ".converting-left").mkdir()
+    with pytest.raises(FileExistsError, match="exists already"):
+        conversion.convert(network_file("attention"), target)
+    assert [path.name for path in tmp_path.iterdir()] == ["n.onnx"]
+
+
 def test_a_conversion_is_on_disk_before_it_is_in_its_place(network_file, tmp_path, monkeypatch):
     done = []
     for name in ("fsync", "replace"):
