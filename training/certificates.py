@@ -335,13 +335,14 @@ def library() -> ctypes.CDLL:
         getattr(loaded, name).argtypes = [pointer, number, number, pointer]
     block = [ctypes.c_uint64, ctypes.c_uint64, number]
     loaded.mates_generate.argtypes = [*block, pointer, pointer]
-    loaded.mates_generate_tactics.argtypes = [*block, pointer, pointer, pointer]
+    loaded.mates_generate_tactics.argtypes = [*block, pointer, pointer, number, pointer]
     loaded.mates_record.argtypes = [pointer, number, number, pointer]
     loaded.mates_one_ply.argtypes = [
         pointer, ctypes.c_int64, ctypes.c_int64, pointer, pointer, pointer
     ]  # fmt: skip
     loaded.mates_one_ply.restype = None
-    loaded.mates_held_out.argtypes = [pointer, number]
+    for name in ("mates_held_out", "mates_held_out_tactic"):
+        getattr(loaded, name).argtypes = [pointer, number]
     loaded.mates_init.restype = None
     loaded.mates_init()
     size = loaded.mates_record_size()

@@ -58,6 +58,11 @@ int mates_held_out(const u64 *pieces, int castling) {
     return is_held_out(identity(&p));
 }
 
+int mates_held_out_tactic(const u64 *pieces, int castling) {
+    Position p = position_of(pieces, castling, NO_SQUARE);
+    return is_held_out_here(identity(&p));
+}
+
 int mates_features(void) { return FEATURES; }
 int mates_terms(void) { return TERMS; }
 

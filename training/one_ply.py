@@ -97,7 +97,7 @@ def weights(name: str) -> np.ndarray:
 
     Args:
         name: "mates" and "tactics" are what the teacher of a domain adds up, "selection" is what
-            `tactics.generate` thins out its roots by.
+            `tactics.generate` thins out its roots by, several scores (score, term).
     """
     return np.array(json.loads((_FOLDER / f"{name}.json").read_text())["weights"], np.int32)
 

@@ -25,7 +25,8 @@ enum {
 #define ROOT_SHARES 4
 #define MOST_PLIES 5
 #define SEEMING_MATES 4 /* in one of so many placements roots that seem best by one ply are taken */
-#define SEEMING_SACRIFICES 16
+#define SEEMING_SACRIFICES 128
+#define TACTICS_HELD_OUT_ONE_IN 16 /* those of the other domain, one in 64, among them */
 #define TRIES 128 /* to take a capture back */
 #define MOST_MEN_CROWDED 11 /* of a side */
 
@@ -230,7 +231,8 @@ typedef struct {
     u64 *seen; /* identities, open addressing */
     u64 mask;
     int held_out;
-    const int32_t *weights; /* of the score by one ply */
+    const int32_t *weights; /* of each score by one ply */
+    int scores;
     uint32_t family;
     Random random;
 } TacticsBlock;
@@ -254,10 +256,12 @@ static int is_wanted(const TacticsBlock *b, int share) {
            b->of[share] * b->wanted[root] <= b->wanted[share] * (b->of[root] + 1);
 }
 
+static int is_held_out_here(u64 who) { return who % TACTICS_HELD_OUT_ONE_IN == 0; }
+
 /* The slot of a position that is of this split and not in the block; or 0. */
 static u64 *slot_of(TacticsBlock *b, const Position *p, u64 *who) {
     *who = identity(p);
-    if (is_held_out(*who) != b->held_out) return 0;
+    if (is_held_out_here(*who) != b->held_out) return 0;
     u64 slot = *who & b->mask;
     for (; b->seen[slot]; slot = (slot + 1) & b->mask)
         if (b->seen[slot] == *who) return 0;
@@ -325,10 +329,12 @@ static void emit_family(TacticsBlock *b, int share, int kind, const Position *ro
     emit_near(b, root, key);
 }
 
-/* Most roots whose first move has the greatest score by one ply are not taken: what has learned to
+/* Most roots whose first move has the greatest of a score by one ply are not taken: what has learned to
    look no further shall not do well here. `lot` is drawn once for a placement. */
 static int is_taken(const TacticsBlock *b, int lot, const Position *root, Move key) {
-    return !lot || !seems_best(root, key, b->weights);
+    for (int i = 0; lot && i < b->scores; i++)
+        if (seems_best(root, key, b->weights + i * TERMS)) return 0;
+    return 1;
 }
 
 /* Whatever a placement holds that is wanted. */
@@ -366,7 +372,7 @@ static void try_sacrifice(TacticsBlock *b, int share) {
     if (!last) return;
     const int lot = draw(&b->random, SEEMING_SACRIFICES);
     /* an end that is a mate in two is dear, and most roots are not held out */
-    const int tries = (b->held_out ? 8 : 1) * (moves == 2 ? 8 * TRIES : TRIES);
+    const int tries = (b->held_out ? 4 : 1) * (moves == 2 ? 8 * TRIES : TRIES);
     for (int more = tries; more; more--) {
         if (!taken_back(&b->random, &end, &root, &key) || to_of(last) == to_of(key)) continue;
         if (!slot_of(b, &root, &who) || mates_in_one(&root, keys, 1)) continue;
@@ -380,10 +386,10 @@ static void try_sacrifice(TacticsBlock *b, int share) {
     }
 }
 
-/* Fills `records` with a block; `wanted` holds how many of each share, `weights` those of the score by
-   one ply. 0, or -1 without memory. */
+/* Fills `records` with a block; `wanted` holds how many of each share, `weights` those of so many
+   scores by one ply. 0, or -1 without memory. */
 int mates_generate_tactics(u64 seed, u64 number, int held_out, const int64_t *wanted,
-                           const int32_t *weights, Tactic *records) {
+                           const int32_t *weights, int scores, Tactic *records) {
     TacticsBlock b;
     long total = 0;
     memset(&b, 0, sizeof b);
@@ -393,6 +399,7 @@ int mates_generate_tactics(u64 seed, u64 number, int held_out, const int64_t *wa
     b.seen = calloc(b.mask--, sizeof *b.seen);
     b.records = records;
     b.weights = weights;
+    b.scores = scores;
     b.held_out = held_out != 0;
     b.family = (uint32_t)(number << 16);
     if (!b.seen) return -1;
