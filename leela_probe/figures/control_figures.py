@@ -73,6 +73,7 @@ def above_controls(table: pd.DataFrame, *, unit: str = "nats") -> Figure:
         ValueError: if the table has no rows or lacks a column.
     """
     require_columns(table, ["control", "layer", "estimate", "low", "high", "n", "interval"])
+    table = table[table["n"] > 0]
     names = list(dict.fromkeys(table["control"]))
     with style():
         figure = Figure(figsize=(COLUMN, 3.2), layout="constrained")
@@ -96,7 +97,7 @@ def above_controls(table: pd.DataFrame, *, unit: str = "nats") -> Figure:
         axes.set_xlabel("layer")
         axes.set_ylabel(f"third target minus control ({unit})")
         figure.legend(loc="outside upper center", ncols=2)
-        add_note(figure, "\n".join(dict.fromkeys(table["interval"])))
+        add_note(figure, "\n".join(dict.fromkeys(table["interval"].dropna())))
     return figure
 
 

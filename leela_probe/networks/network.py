@@ -7,7 +7,7 @@ and changes activations, and evaluates on a GPU. Loading compares the two and re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -595,10 +595,12 @@ class Network:
         wanted = check_names(wanted, "network.capture")
         stream = self.stream(boards, wanted, batch_size=batch_size, history=history)
         parts: list[dict[str, Tensor]] = []
+        total, done = len(boards) if isinstance(boards, Sized) else None, 0
         with progress_display.shown(progress, "capture", unit="positions") as report:
             for part in stream:
                 parts.append(part)
-                report(min(len(boards), len(parts) * batch_size), len(boards), {})
+                done += len(next(iter(part.values()), ()))
+                report(done, total, {})
         if not parts:
             raise ValueError("no boards to capture activations of: give at least one")
         return _joined_by_name(parts)

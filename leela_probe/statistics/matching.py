@@ -154,8 +154,8 @@ def balance(
     rows = []
     for name in before.columns:
         one, other = before[name].to_numpy(), among[name].to_numpy()
-        mean = float(np.average(other, weights=weights))
-        variance = float(np.average((other - mean) ** 2, weights=weights))
+        mean = float(np.average(other, weights=weights)) if len(other) else np.nan
+        variance = float(np.average((other - mean) ** 2, weights=weights)) if len(other) else np.nan
         spread = np.sqrt((one.var() + variance) / 2)
         target_mean = float(kept[name].mean()) if len(kept) else np.nan
         control_mean = (
@@ -184,7 +184,7 @@ def _numbers(
     targets: pd.DataFrame, candidates: pd.DataFrame, covariates: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The covariates as numbers, with a column of 0 and 1 for each class of those that are text."""
-    both = pd.concat([targets[list(covariates)], candidates[list(covariates)]], keys=[0, 1])
+    both = pd.concat([targets[list(covariates)], candidates[list(covariates)]])
     text = [name for name in covariates if not pd.api.types.is_numeric_dtype(both[name])]
     numbers = pd.get_dummies(both, columns=text, prefix_sep="=").astype(np.float64)
-    return numbers.loc[0], numbers.loc[1]
+    return numbers.iloc[: len(targets)], numbers.iloc[len(targets) :]

@@ -364,7 +364,7 @@ def test_exclusions_follow_the_puzzles_from_stage_to_stage(tmp_path: Path) -> No
     expected = {"not_hard": 1, "not in pairs.csv": 1, "strong_unmoved": 1, "only_legal_move": 1}
     assert flow["excluded"][flow["excluded"] > 0].to_dict() == expected
     assert (flow["remaining"].iloc[0], flow["remaining"].iloc[-1]) == (5, 1)
-    assert "Took out none: malformed, mate in 1, too short," in svg_text(out)
+    assert "Took out none: malformed, duplicate id, mate in 1," in svg_text(out)
     (tmp_path / "odd.csv").write_text("puzzle_id,verdict\na,splendid\n")
     with pytest.raises(ValueError, match="verdicts of no stage: splendid"):
         plot("exclusions", tmp_path / "odd.csv", "--out", tmp_path / "g.svg")

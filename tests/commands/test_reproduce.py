@@ -119,8 +119,8 @@ def test_the_input_formats_of_bare_onnx_files_are_as_the_user_says(
         changed[changed.index(role) + 1] = str(tmp_path / f"{name}.onnx")
     out = tmp_path / "out"
     finish(start(changed, out, cache, "--strong-format", "3", "--weak-format", "2"))
-    options = json.loads((out / "filtered.parquet.manifest.json").read_text())["options"]
-    assert (options["strong"]["input_format"], options["weak"]["input_format"]) == (3, 2)
+    networks = json.loads((out / "filtered.parquet.manifest.json").read_text())["networks"]
+    assert (networks["strong"]["input_format"], networks["weak"]["input_format"]) == (3, 2)
     _, errors = start(changed, out, cache, "--weak-format", "2").communicate(timeout=120)
     assert "filter (strong_format was 3 and is null now)" in errors
     _, errors = start(changed, out, cache, "--weak-format", "7").communicate(timeout=120)

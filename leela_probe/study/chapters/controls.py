@@ -194,8 +194,14 @@ def _differences(
     weighted = weighted * found.pairs["weight"].to_numpy(np.float64)[:, None]
     control = np.zeros_like(effect)
     np.add.at(control, pd.factorize(found.pairs["target"])[0], weighted)
-    clusters = pd.factorize(targets.loc[labels, "cluster"])[0].astype(np.int64)
     count, places = len(labels), len(layers)
+    if not count:
+        nothing = dict.fromkeys(("mean_target", "mean_control", "estimate", "low", "high"), np.nan)
+        common = {"unmatched": len(found.unmatched), "n": 0, "clusters": 0, "interval": ""}
+        return pd.DataFrame(
+            {"layer": list(layers), **common, **nothing, "reason": "no third target has a control"}
+        )
+    clusters = pd.factorize(targets.loc[labels, "cluster"])[0].astype(np.int64)
     sums = resampling.add_up(
         (effect - control).ravel(),
         np.repeat(clusters, places),
@@ -331,7 +337,10 @@ def _short_tables(tables: Tables) -> Iterator[Shown]:
     layers = sorted(compared["layer"].unique())
     rows = []
     for control, part in compared.groupby("control", sort=False):
-        by_layer = {row["layer"]: wording.number(row) for row in part.to_dict("records")}
+        by_layer = {
+            row["layer"]: "" if pd.isna(row["estimate"]) else wording.number(row)
+            for row in part.to_dict("records")
+        }
         counts = part.iloc[0]
         rows.append(
             [

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from leela_probe.files import bundled
-from leela_probe.puzzles import covariates, lichess
+from leela_probe.puzzles import alternatives, covariates, lichess
 from leela_probe.puzzles.pairs import Pair
 from leela_probe.study.chapters import controls
 from leela_probe.study.chapters.controls import CHAPTER
@@ -128,3 +128,17 @@ def test_puzzles_whose_third_target_is_used_twice_are_left_out(pairs: list[Pair]
     assert table.empty
     assert balance.empty
     assert CHAPTER.summary({}) == ""
+
+
+def test_a_control_that_no_third_target_has_is_said_and_not_drawn(pairs: list[Pair]) -> None:
+    few = [pair for pair in pairs if not alternatives.third_targets(pair, "other_check")][:3]
+    table, balance = controls.compare(effects(few, line=0.0), pairs, resamples=10, seed=0)
+    missing = table[table["n"] == 0]
+    assert set(missing["reason"]) == {"no third target has a control"}
+    assert "other_check" in set(missing["control"])
+    assert table["low"].isna().all()
+    tables = {"controls": table, "balance": balance}
+    assert len(list(controls.drawings(tables))) == 2
+    (short,) = CHAPTER.short_tables(tables)
+    assert any(row[1] == "0" and row[-1] == "" for row in short.rows)
+    assert CHAPTER.summary(tables).startswith("There are too few puzzles")
