@@ -162,6 +162,12 @@ def test_every_module_begins_by_saying_what_it_is_for():
     assert [name for name, tree in modules().items() if not ast.get_docstring(tree)] == []
 
 
+def test_no_two_test_files_share_a_name():
+    # pytest collects one of them only, or stops, depending on which folders it is given
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names))
+
+
 def test_tests_import_nothing_from_a_conftest():
     # there are several of that name: which one is found depends on the folders that pytest is given
     for path in sorted(Path(__file__).parent.rglob("*.py")):
