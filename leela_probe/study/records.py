@@ -71,7 +71,19 @@ class Records:
             raise store.StageBusyError(
                 f"another process is at work in {str(self.folder)!r}: wait for it or stop it first"
             )
+        for path in self._notes.glob("*.begun.json"):
+            self._drop_if_ended(path)
         return self
+
+    def _drop_if_ended(self, path: Path) -> None:
+        """Removes the note on begun work that had ended when the program was killed."""
+        ended = path.with_name(path.name.removesuffix(".begun.json") + ".json")
+        try:
+            begun, result = self._read(path.name), self._read(ended.name)
+        except manifests.DamagedError:
+            return  # named when it is asked for
+        if begun is not None and result is not None and begun.plan == result.plan:
+            path.unlink()
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:

@@ -36,6 +36,17 @@ def test_what_was_finished_stays_known_while_something_else_is_begun(tmp_path: P
         assert records.begun("heads") is None
 
 
+def test_a_kill_between_the_end_and_its_note_leaves_nothing_over(tmp_path: Path):
+    with Records(tmp_path) as records:
+        records.begin(note(BEGUN, 2))
+        begun = (tmp_path / "manifests" / "heads.begun.json").read_bytes()
+        records.end(note(DONE, 2))
+        (tmp_path / "manifests" / "heads.begun.json").write_bytes(begun)
+    with Records(tmp_path) as records:
+        assert records.result("heads") == note(DONE, 2)
+    assert not (tmp_path / "manifests" / "heads.begun.json").exists()
+
+
 def test_a_damaged_note_is_named(tmp_path: Path):
     with Records(tmp_path) as records:
         records.end(note(DONE))
