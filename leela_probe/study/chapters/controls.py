@@ -1,8 +1,9 @@
 """Is it the third move, or what its target square is like? The third target against fair controls.
 
 The target of the third move is mostly next to the enemy king, attacked, and near the corruption:
-squares like that have effects whether or not the line goes there. Three kinds of control, fixed in
-`controls.json` before effects were looked at, and a regression as a fourth look.
+squares like that have effects whether or not the line goes there. Three kinds of control and
+a regression as a fourth look; `controls.json` has their rules, and says on which puzzles they were
+chosen: those can explore, not confirm.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _TOO_FEW = f"fewer than {_FEWEST_GAMES} games"
 
 
 def rules() -> Mapping[str, Rule]:
-    """The rule of every matched control, as fixed before effects were looked at."""
+    """The rule of every matched control, as `controls.json` fixes it."""
     return {
         name: Rule(exact=tuple(rule["exact"]), calipers=rule["calipers"], count=rule["count"])
         for name, rule in _fixed()["rules"].items()
@@ -363,7 +364,8 @@ CHAPTER = Chapter(
     title="The third target against fair controls",
     question="Do squares like the third move's target have such effects whether or not the line "
     "goes there? Controls are matched on what the rules of chess say of squares, by rules that "
-    "were fixed before effects were looked at.",
+    "were chosen on bundled:mates: on those puzzles the comparison explores, on others it can "
+    "confirm.",
     reads=("residual",),
     tabulate=_tabulate,
     figures=_figures,
